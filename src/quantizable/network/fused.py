@@ -1,0 +1,272 @@
+"""The unit [activation quantizer -> convolution -> batch norm] in fused passes: the same numbers as unit.py, faster.
+
+Forward: uint8 codes by int8 weights in oneDNN (exact), then m and t. Equal to unit.py bit for bit where the norm uses its
+running statistics; with the batch's statistics equal up to their rounding. Backward: the gradients of unit.py, with the two
+convolutions in bfloat16 where the CPU has it: codes and integer weights are exact there, only the gradient is rounded.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from quantizable.network.convolution import EXACT, Geometry, Pair, borders_of, integer_sums, pack
+
+try:
+    from quantizable.network import coding, passes
+except ImportError:  # built without the compiled part: `why_not` says so
+    _has_native = False
+else:
+    _has_native = True
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+Window = tuple[float, float] | Tensor
+_LARGEST_TAPS = (EXACT - 1) // 510  # weights a window: above, sums could leave int32, and parts of them float32
+
+
+def is_available() -> bool:
+    """Return True where `fused_unit` can run on this machine."""
+    return not why_not()
+
+
+@cache
+def why_not() -> str:
+    """Return in one line why `fused_unit` cannot run on this machine, or nothing where it can."""
+    if os.environ.get("QUANTIZABLE_FUSED") == "0":
+        return "switched off by QUANTIZABLE_FUSED=0"
+    if not _has_native:
+        return "quantizable._native is not built; install the package with a C++ compiler at hand"
+    if not _cpu().get("avx512_vnni"):
+        return "the CPU has no AVX512 VNNI, without which oneDNN's sums of bytes saturate"
+    if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):
+        return f"torch {torch.__version__} has no onednn::qconv2d_pointwise"
+    return ""
+
+
+@cache
+def gradient_dtype() -> torch.dtype:
+    """Return the dtype of the gradients' convolutions: bfloat16 where the CPU multiplies it, else float32 (emulation is slower)."""
+    return torch.bfloat16 if _has_native and (_cpu()["avx512_bf16"] or _cpu()["amx_bf16"]) else torch.float32
+
+
+def fits(x: Tensor, weight: Tensor, norm: BatchNorm | None) -> bool:
+    """Return True where `fused_unit` takes these tensors: a 2-d convolution in float32 on the CPU, run eagerly."""
+    plain = (Tensor, nn.Parameter)
+    if type(x) not in plain or type(weight) not in plain or torch.compiler.is_compiling():
+        return False
+    if x.ndim != 4 or weight.ndim != 4 or x.device.type != "cpu" or x.numel() == 0:
+        return False
+    if weight[0].numel() > _LARGEST_TAPS or isinstance(norm, nn.SyncBatchNorm):
+        return False
+    tensors = (x, weight) if norm is None else (x, weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return all(tensor is None or tensor.dtype is torch.float32 for tensor in tensors)
+
+
+def fused_unit(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    norm: BatchNorm | None,
+    *,
+    channel_range: Tensor,
+    weight_bits: int,
+    all_bits: tuple[int, ...],
+    log_step: Tensor,
+    zero_point: float,
+    activation_bits: int,
+    window: Window,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Return y = float32(A) m + t, float32 (N, out, H, W) channels last; all NaN where a value of `x` is.
+
+        q = clip(rint(x/d + z), 0, 2^a - 1)     A = sum over the valid taps of v q     m, t from d, s, z, bias, norm
+        gradients, g of A:  W: g q / s,  x: w(u) g v / d,  log d: -w(u) g v (u - z), and g A where the statistics are constants
+
+    Args:
+        x: float32 (N, in, H, W), before a ReLU where one precedes and z = 0. Any layout; channels last costs no copy.
+        weight: W, float32 (out, in / groups, kh, kw).
+        bias: float32 (out,) or None.
+        norm: the batch norm of this mode that follows, or None; its running statistics move when it trains.
+        channel_range: r, float32 (out,).
+        weight_bits: b; `all_bits` are the widths of all modes of the layer, coded together.
+        log_step: log d, float32 scalar. zero_point: z, a multiple of 1/2. activation_bits: a.
+        window: of the gradient, in u = x/d + z: (low, high) where it is 1, or the half width (in,) of a triangle around 1/2.
+        dtype: of the gradients' convolutions; None: `gradient_dtype()`.
+    """
+    geometry = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
+    gamma, beta = (None, None) if norm is None else (norm.weight, norm.bias)
+    coded = coding.code_weight(weight, channel_range, all_bits)[weight_bits]
+    keeps = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, log_step, gamma, beta, bias))
+    unit = _Unit(coded, norm, geometry, zero_point, activation_bits, window, dtype or gradient_dtype(), keeps)
+    y: Tensor = _FusedUnit.apply(x, weight, log_step, gamma, beta, bias, unit)
+    return y
+
+
+def float_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return F.conv2d of the same arguments, bit for bit; its backward multiplies in bfloat16 where the CPU does."""
+    geometry = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
+    if gradient_dtype() is torch.float32 or not fits(x, weight, None):
+        return F.conv2d(x, weight, bias, *geometry)
+    y: Tensor = _FloatConvolution.apply(x, weight, bias, geometry)
+    return y
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What a fused unit needs beside the tensors that get gradients."""
+
+    coded: coding.CodedWeight
+    norm: BatchNorm | None
+    geometry: Geometry
+    zero_point: float
+    bits: int
+    window: Window
+    dtype: torch.dtype
+    keeps: bool  # True: a backward may follow
+
+
+class _FusedUnit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, log_step: Tensor, gamma: Tensor | None, beta: Tensor | None, bias: Tensor | None,
+                unit: _Unit) -> Tensor:  # fmt: skip
+        x = x.contiguous(memory_format=torch.channels_last)
+        step = float(log_step.exp())
+        inverse = 1 / step  # the pass rounds it to float32: the same as dividing in float32
+        q, are_numbers = passes.quantize(x, inverse, unit.zero_point, unit.bits)
+        kernel = (weight.shape[2], weight.shape[3])
+        sums = _exact_sums(q, unit.coded, kernel, unit.geometry)
+        borders = borders_of((x.shape[2], x.shape[3]), kernel, unit.geometry) if unit.zero_point else None
+        taps = None if borders is None else unit.coded.taps(borders)
+        shift = None if taps is None else taps * unit.zero_point
+        scales = passes.Scales(step, unit.coded.scale, bias, unit.zero_point, taps)
+        norm, is_batch = _norm_state(unit.norm, gamma, beta)
+        folded = _fold_batch(sums, scales, norm, unit.norm, shift, borders) if is_batch else passes.fold_running(scales, norm)
+        if not are_numbers:
+            folded.offset.fill_(torch.nan)
+        y = torch.empty_like(sums) if unit.keeps else sums
+        passes.epilogue(sums, folded, borders, y)
+        if unit.keeps:
+            ctx.save_for_backward(x, q, sums, folded.saved, shift)
+            ctx.unit, ctx.scales, ctx.norm, ctx.is_batch, ctx.borders, ctx.inverse = unit, scales, norm, is_batch, borders, inverse
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, q, sums, saved, shift = ctx.saved_tensors
+        unit: _Unit = ctx.unit
+        needs_x, needs_weight, needs_step = ctx.needs_input_grad[:3]
+        g = grads[0].contiguous(memory_format=torch.channels_last)
+        gradient = passes.norm_gradient(g, sums, ctx.scales, ctx.norm, saved, shift, ctx.borders, is_batch=ctx.is_batch)
+        g_sums = passes.norm_input(g, sums, gradient.coefficients, ctx.borders, unit.dtype)
+        codes = passes.widen(q, unit.zero_point, unit.dtype) if needs_weight else torch.empty_like(q, dtype=unit.dtype)
+        needs = (needs_x or needs_step, needs_weight)
+        g_codes, g_integers = _convolution_backward(g_sums, codes, unit.coded.wide.to(unit.dtype), unit.geometry, needs)
+        g_x = g_step = g_weight = None
+        if g_codes is not None:
+            g_codes = g_codes.contiguous(memory_format=torch.channels_last)
+            g_x, by_step = passes.window(g_codes, x, ctx.inverse, unit.zero_point, unit.window)
+            g_step = torch.full((), gradient.direct - by_step)
+        if g_integers is not None:
+            g_weight = passes.divide_rows(g_integers, unit.coded.scale, unit.coded.v8)
+        parameters = (part if needed else None for part, needed in zip(gradient.gradients, ctx.needs_input_grad[3:6], strict=True))
+        return (g_x, g_weight, g_step, *parameters, None)
+
+
+class _FloatConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = geometry
+        return F.conv2d(x, weight, bias, *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        g, low = grads[0], torch.bfloat16
+        g_x, g_weight = _convolution_backward(g.to(low), x.to(low), weight.to(low), ctx.geometry, (needs_x, needs_weight))
+        g_bias = g.sum((0, 2, 3)) if needs_bias else None
+        return None if g_x is None else g_x.float(), None if g_weight is None else g_weight.float(), g_bias, None
+
+
+def _exact_sums(q: Tensor, coded: coding.CodedWeight, kernel: Pair, geometry: Geometry) -> Tensor:
+    """Return float32(A) of codes and integer weights, rounded once."""
+    out_channels = len(coded.scale)
+    sums = integer_sums(q, coded.packed(geometry, q.shape), out_channels, geometry)
+    if coded.bits < 8:
+        return sums
+    window = passes.window_sums(q, kernel, geometry)
+    if passes.add_window_sums(sums, window) < EXACT:
+        return sums
+    # sum (code - 128) q itself was rounded, so 2 A + S would round twice: add it from digits of the weights, each sum exact
+    total = torch.zeros_like(sums, dtype=torch.float64)
+    for factor, digits in coded.digits():
+        total.add_(integer_sums(q, pack(digits, geometry, q.shape), out_channels, geometry), alpha=factor)
+    by_channel = window.permute(0, 3, 1, 2).repeat_interleave(out_channels // geometry.groups, 1)
+    return total.mul_(2).add_(by_channel).float().contiguous(memory_format=torch.channels_last)
+
+
+def _norm_state(norm: BatchNorm | None, gamma: Tensor | None, beta: Tensor | None) -> tuple[passes.NormState, bool]:
+    """Return the norm's tensors, and whether it takes its statistics from the batch."""
+    if norm is None:
+        return passes.NormState(None, None, None, None, 0.0), False
+    tracks = not norm.training or norm.track_running_stats
+    mean, variance = (norm.running_mean, norm.running_var) if tracks else (None, None)
+    return passes.NormState(gamma, beta, mean, variance, norm.eps), norm.training or norm.running_mean is None
+
+
+def _fold_batch(sums: Tensor, scales: passes.Scales, state: passes.NormState, norm: BatchNorm | None, shift: Tensor | None,
+                borders: Any) -> passes.Folded:  # fmt: skip
+    assert norm is not None
+    count = sums.numel() // sums.shape[1]
+    if count == 1:
+        F.batch_norm(sums, None, None, training=True)  # raises as torch does: one value has no variance
+    momentum = 0.0 if norm.momentum is None else norm.momentum
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:  # a plain average over all batches
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    return passes.fold_batch(scales, state, passes.statistics(sums, shift, borders), count, momentum)
+
+
+def _convolution_backward(
+    g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, needs: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of input and weight, None where not needed."""
+    if not any(needs):
+        return None, None
+    stride, padding, dilation, groups = geometry
+    found = torch.ops.aten.convolution_backward(g, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (*needs, False))
+    return found[0] if needs[0] else None, found[1] if needs[1] else None
+
+
+def _cpu() -> dict[str, bool]:
+    from quantizable import _native
+
+    return _native.cpu_features()
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

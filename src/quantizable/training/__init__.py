@@ -1,0 +1,39 @@
+"""Training in all bit modes: losses, the multi-mode step, schedules, calibration, evaluation, recipes, and the loop.
+
+loop.py reads from top to bottom; step.py is what anybody's own loop calls. A new teacher is one row in losses.py.
+"""
+
+from __future__ import annotations
+
+from quantizable.training.calibrate import calibrate, reestimate_norms
+from quantizable.training.distributed import World, join_world
+from quantizable.training.evaluate import Accuracy, evaluate
+from quantizable.training.loop import TrainResult, train
+from quantizable.training.losses import TEACHERS, ConsistencyLoss
+from quantizable.training.optimizers import make_optimizer, parameter_groups, rate_factor
+from quantizable.training.recipe import Recipe, check_recipe, load_recipe, to_toml
+from quantizable.training.schedule import ModeSchedule
+from quantizable.training.step import StepResult, multi_mode_backward
+
+__all__ = [
+    "TEACHERS",
+    "Accuracy",
+    "ConsistencyLoss",
+    "ModeSchedule",
+    "Recipe",
+    "StepResult",
+    "TrainResult",
+    "World",
+    "calibrate",
+    "check_recipe",
+    "evaluate",
+    "join_world",
+    "load_recipe",
+    "make_optimizer",
+    "multi_mode_backward",
+    "parameter_groups",
+    "rate_factor",
+    "reestimate_norms",
+    "to_toml",
+    "train",
+]

@@ -1,0 +1,154 @@
+"""calibrate: steps and norms of modes estimated from data, without gradients (post-training quantization)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+
+import torch
+from torch import Tensor, nn
+
+from quantizable.errors import CalibrationError
+from quantizable.modes import Mode, parse_modes
+from quantizable.network import (
+    ActivationQuantizer,
+    BitSpecificNorm,
+    QuantizedLayer,
+    add_mode,
+    modes_of,
+    remove_mode,
+    switch_of,
+)
+
+STEP_IMAGES = 256  # images from which the steps are estimated
+NORM_BATCHES = 16
+
+
+@torch.no_grad()
+def calibrate(
+    network: nn.Module,
+    loader: Iterable[tuple[Tensor, Tensor] | Tensor],
+    modes: Iterable[Mode | str | int] | None = None,
+    *,
+    batches: int = NORM_BATCHES,
+) -> None:
+    """Estimate the steps and zero points of `modes` from data, and their norms' statistics as plain averages over batches.
+
+    Modes that the network does not have yet are added, with norms that start as copies of the nearest mode's. Modes not named
+    stay as they are. If anything fails, the network is as it was.
+
+    Args:
+        loader: batches of images, or of (images, anything).
+        modes: default all integer modes of the network.
+        batches: how many batches to read at most.
+
+    Raises:
+        CalibrationError: no images, or a value that is not finite.
+        ModeError: a mode is misspelt.
+    """
+    switch = switch_of(network)
+    named = modes_of(network) if modes is None else parse_modes(modes)  # type: ignore[arg-type]
+    device = next(network.parameters()).device
+    images = [_images(batch).to(device) for batch in islice(loader, batches)]
+    if not images:
+        raise CalibrationError("calibrate: the loader yields no images; check its data set and batch size")
+    known = {mode.name for mode in modes_of(network)}
+    for mode in named:
+        with _restored_on_failure(network, mode, is_new=mode.name not in known):
+            own = switch.find(mode)
+            if not own.is_float:
+                _estimate_steps(network, own, _first_images(images, STEP_IMAGES))
+                reestimate_norms(network, images, own)
+
+
+@torch.no_grad()
+def reestimate_norms(network: nn.Module, images: Iterable[Tensor], mode: Mode) -> None:
+    """Replace the running statistics of a mode's norms by the plain average over batches of `images`."""
+    norms = _norms(network, mode)
+    momenta = [norm.momentum for norm in norms]
+    with _calibrating(network, mode):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.training = norm.track_running_stats
+        try:
+            for batch in images:
+                network(batch)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum, norm.training = momentum, False
+
+
+def _estimate_steps(network: nn.Module, mode: Mode, images: Tensor) -> None:
+    """Run one batch through: each layer takes its step from what reaches it, the layers before already quantized."""
+    for quantizer in _quantizers(network, mode):
+        quantizer.forget()
+    norms = [norm for norm in _norms(network, mode) if norm.track_running_stats]
+    with _calibrating(network, mode):
+        for module in network.modules():
+            module.training = isinstance(module, QuantizedLayer)
+        for norm in norms:
+            norm.training = True
+        network(images)
+
+
+@contextmanager
+def _calibrating(network: nn.Module, mode: Mode) -> Iterator[None]:
+    """In `mode`, everything in evaluation; mode and training flags restored."""
+    switch = switch_of(network)
+    before, training = switch.mode, [module for module in network.modules() if module.training]
+    network.eval()
+    switch.mode = mode
+    try:
+        yield
+    finally:
+        switch.mode = before
+        network.eval()
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _restored_on_failure(network: nn.Module, mode: Mode, *, is_new: bool) -> Iterator[None]:
+    if is_new:
+        add_mode(network, mode)
+    modules = [*_quantizers(network, mode), *_norms(network, mode)]
+    tensors = list(chain.from_iterable((*module.parameters(), *module.buffers()) for module in modules))
+    values = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    except BaseException:
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.detach().copy_(value)
+        if is_new:
+            remove_mode(network, mode)
+        raise
+
+
+def _quantizers(network: nn.Module, mode: Mode) -> list[ActivationQuantizer]:
+    found: dict[int, ActivationQuantizer] = {}
+    for module in network.modules():
+        if isinstance(module, QuantizedLayer):
+            for quantizers in (module.input_quantizers, getattr(module, "memory_quantizers", {})):
+                if mode.name in quantizers:
+                    found[id(quantizers[mode.name])] = quantizers[mode.name]
+    return list(found.values())
+
+
+def _norms(network: nn.Module, mode: Mode) -> list[nn.modules.batchnorm._BatchNorm]:
+    norms = [module.of(mode.name) for module in network.modules() if isinstance(module, BitSpecificNorm)]
+    return [norm for norm in norms if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+
+
+def _images(batch: tuple[Tensor, Tensor] | list[Tensor] | Tensor) -> Tensor:
+    return batch if isinstance(batch, Tensor) else batch[0]
+
+
+def _first_images(images: list[Tensor], count: int) -> Tensor:
+    taken: list[Tensor] = []
+    for batch in images:
+        taken.append(batch[: count - sum(map(len, taken))])
+        if sum(map(len, taken)) >= count:
+            break
+    return torch.cat(taken)

@@ -1,0 +1,99 @@
+"""The state of a run on disk: everything the next step depends on, in one file that is replaced whole.
+
+Data order, crops, mode choice, and dropout are functions of (seed, epoch, step), so no random generator has to be stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from quantizable.errors import CheckpointError
+
+STATE_FILE = "state.safetensors"
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a run is: steps done in all, the epoch and its batches done, loss sums of this epoch by mode.
+
+    seconds: spent in all; epoch_seconds: of them, spent in epochs that are complete.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+
+
+def save_state(folder: Path, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> None:
+    """Write the state of a run; a kill at any moment leaves the old file or the new one."""
+    tensors = {f"network/{name}": tensor for name, tensor in _distinct(network).items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in average.items()}
+    numbers: dict[str, float] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{key}"] = value
+            elif value is not None:
+                numbers[f"{index}/{key}"] = value
+    temporary = folder / f".{STATE_FILE}.{os.getpid()}"
+    metadata = {"position": json.dumps(asdict(position)), "numbers": json.dumps(numbers)}
+    try:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / STATE_FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> Position:
+    """Put the state of a run into network, optimizer and average (in place), and return its position.
+
+    Raises:
+        CheckpointError: the file is damaged, or of another network or optimizer.
+    """
+    path = folder / STATE_FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        position = Position(**json.loads(metadata["position"]))
+        numbers = json.loads(metadata["numbers"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: truncated or damaged ({error}); remove it to start the run again") from error
+    own = _distinct(network)
+    if {f"network/{name}" for name in own} != {name for name in tensors if name.startswith("network/")}:
+        raise CheckpointError(f"{path}: belongs to another network; use another run folder, or remove the file")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[f"network/{name}"])
+        for name, tensor in average.items():
+            tensor.copy_(tensors[f"average/{name}"])
+    state: dict[int, dict[str, object]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+    for name, number in numbers.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = number
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return position
+
+
+def _distinct(network: nn.Module) -> dict[str, Tensor]:
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        found.setdefault(id(tensor), (name, tensor))
+    return dict(found.values())
