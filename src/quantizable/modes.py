@@ -14,9 +14,8 @@ from fnmatch import fnmatchcase
 from quantizable.errors import ModeError
 
 FLOAT_BITS = 32
-_NAME = re.compile(r"w(\d+)a(\d+)(?::([A-Za-z0-9_-]+))?")
-
-
+_LABEL = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(rf"w(\d+)a(\d+)(?::({_LABEL.pattern}))?")
 
 @dataclass(frozen=True, slots=True)
 class Mode:
@@ -32,6 +31,8 @@ class Mode:
 
     def __post_init__(self) -> None:
         _check_bits(self.name, self.weight_bits, self.activation_bits)
+        if self.label and not _LABEL.fullmatch(self.label):
+            raise ModeError(f"mode {self.name!r}: a label is letters, digits, '_' and '-', found {self.label!r}; write 'w4a4:wide'")
         for _, bits in self.overrides:
             _check_bits(self.name, *bits)
         if self.is_float and (self.overrides or self.label):
@@ -115,6 +116,9 @@ def _rank(mode: Mode) -> tuple[int, int, str]:
 
 
 def _with_overrides(mode: Mode, overrides: Mapping[str, object]) -> Mode:
+    if not isinstance(overrides, Mapping):
+        found = type(overrides).__name__
+        raise ModeError(f"mode {mode.name!r}: needs a mapping of layer patterns to bits, found {found}; write {{}} for none")
     pairs = []
     for pattern, bits in overrides.items():
         special = parse_mode(bits)  # type: ignore[arg-type]

@@ -40,6 +40,15 @@ def test_the_opcodes_of_the_official_files_are_read(batch_files: dict[str, bytes
     assert y.tolist() == plain[b"labels"]
 
 
+def test_cifar100_takes_the_fine_labels() -> None:
+    """A batch of CIFAR-100 holds two lists; the one that is named is read."""
+    batch = {b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [99, 4], b"coarse_labels": [19, 0]}
+    _, y = read_batch(pickle.dumps(batch, protocol=2), label_key=b"fine_labels", where="train")
+    assert y.tolist() == [99, 4]
+    with pytest.raises(DataError, match="lacks an array 'data' or a list 'labels'"):
+        read(pickle.dumps(batch, protocol=2))
+
+
 class _Attack:
     """Unpickles into a call."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
@@ -93,6 +94,14 @@ def test_a_broken_file_is_named(image_root: Path, workers: int) -> None:
     assert str(broken) in str(caught.value)
 
 
+def test_a_lost_worker_is_one_line(image_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that the system ends (out of memory, for example) stops the epoch with advice, not with a page of torch."""
+    monkeypatch.setattr(FolderImages, "decode", lambda *_, **__: os._exit(1))
+    with pytest.raises(DataError, match=r"a loader process was lost .*; use fewer workers") as caught:
+        list(Loader.in_order(folder(image_root), batch_size=4, workers=1))
+    assert "\n" not in str(caught.value)
+
+
 def test_an_error_of_the_training_loop_passes_through(image_root: Path) -> None:
     """Only the loader's own failures become DataErrors."""
     batches = iter(Loader.in_order(folder(image_root), batch_size=4, workers=0))
@@ -130,7 +139,7 @@ def test_a_random_part_lies_in_the_image_and_keeps_its_limits(width: int, height
 
 
 def test_the_centre_is_that_of_resizing_and_cropping(image_root: Path) -> None:
-    """One step from the file to the centre equals shrinking the shorter side to 32, then cutting 24 x 24, but for rounding."""
+    """One step from the file to the centre equals shrinking the shorter side to 36, then cutting 24 x 24, but for rounding."""
     images = folder(image_root, 24)
     images = FolderImages(images.root, images.files, images.y, images.class_names, size=24, resize=36)
     for index, file in enumerate(images.files):
@@ -153,6 +162,18 @@ def test_a_mirrored_part_is_the_mirror_image(image_root: Path) -> None:
         assert is_mirrored or np.array_equal(maybe, plain)
         mirrored += is_mirrored
     assert 0 < mirrored < len(images)
+
+
+def test_each_seed_epoch_and_file_has_a_crop_of_its_own(image_root: Path) -> None:
+    """Changing any of the three changes the picture; repeating all three repeats it."""
+    images = folder(image_root)
+    crop = ResizedCrop()
+    first = images.decode(0, crop=crop, seed=1, epoch=1)
+    assert np.array_equal(first, images.decode(0, crop=crop, seed=1, epoch=1))
+    assert not np.array_equal(first, images.decode(0, crop=crop, seed=2, epoch=1))
+    assert not np.array_equal(first, images.decode(0, crop=crop, seed=1, epoch=2))
+    twin = FolderImages(images.root, (images.files[0],) * 2, images.y[:2], images.class_names, size=24, resize=24)
+    assert not np.array_equal(twin.decode(0, crop=crop), twin.decode(1, crop=crop))
 
 
 def test_wrong_layouts_say_what_is_expected(image_root: Path) -> None:

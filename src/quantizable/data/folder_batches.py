@@ -55,7 +55,7 @@ def folder_batches(
             yield normalize(pixels.numpy(), mean=images.mean, std=images.std), labels
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
-            raise   # from the code that uses the batches
+            raise   # not about a worker: not ours to explain
         raise DataError(
             f"{images.name}: a loader process was lost ({str(error).splitlines()[0]}); "
             "use fewer workers, or more (shared) memory"

@@ -16,6 +16,8 @@ from quantizable.data.images import Images
 from quantizable.data.sampling import Sampling
 from quantizable.errors import DataError
 
+_MOST_WORKERS = 8   # of one rank, by default: several ranks share a machine, and each worker holds batches in memory
+
 
 class Loader:
     """Yields (images float32 (n, C, H, W), labels int64 (n,)) of one epoch whenever it is iterated.
@@ -27,7 +29,7 @@ class Loader:
         images: Images, or FolderImages.
         batch_size: images of this rank in one step.
         augment: Augment for images in memory, ResizedCrop for folders; None: every image as it is (centre crop for folders).
-        workers: processes that decode folder images, default one a core; images in memory need none and take none.
+        workers: processes that decode folder images, default one a core, at most 8; images in memory need none and take none.
 
     Raises:
         DataError: sizes or ranks out of range, too few images for one step, or an `augment` of the other kind.
@@ -55,7 +57,7 @@ class Loader:
         self.images = images
         self.augment = augment
         self.sampling = Sampling(batch_size, seed, shuffle, rank, world_size, drop_last)
-        self.workers = _n_cores() if workers is None else workers
+        self.workers = min(_n_cores(), _MOST_WORKERS) if workers is None else workers
         self.epoch = 0
         self._start = 0
         self._n_batches = self.sampling.n_batches(len(images))

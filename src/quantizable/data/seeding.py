@@ -23,13 +23,17 @@ class Purpose(IntEnum):
 
 
 def generator(purpose: Purpose, *numbers: int) -> np.random.Generator:
-    """Return a fresh generator of this purpose and these numbers (each 0 or more).
+    """Return a fresh generator of this purpose and these numbers, each 0 to 2^64 - 1.
 
-    The count of numbers is part of the seed: NumPy pads short seeds with zeros, so (1, 2) and (1, 2, 0) would coincide.
+    Each number takes two words of 32 bits, and their count is part of the seed: NumPy cuts large numbers into words and pads
+    short seeds with zeros, so that (2^32 + 1, 0) and (1, 1), or (1, 2) and (1, 2, 0), could coincide.
 
     Raises:
-        DataError: a number is negative.
+        DataError: a number is out of range.
     """
-    if any(number < 0 for number in numbers):
-        raise DataError(f"data: seeds, epochs and batch numbers must be 0 or more, found {tuple(map(int, numbers))}; use a seed from 0 up")
-    return np.random.default_rng([int(purpose), len(numbers), *(int(number) for number in numbers)])
+    words = [int(purpose), len(numbers)]
+    for number in map(int, numbers):
+        if not 0 <= number < 2**64:
+            raise DataError(f"data: seeds, epochs and batch numbers must be 0 or more and below 2^64, found {number}; use a seed from 0 up")
+        words += [number & 0xFFFFFFFF, number >> 32]
+    return np.random.default_rng(words)

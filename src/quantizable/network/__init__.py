@@ -6,8 +6,9 @@ layers, norms, attention: what modules become; unit: the arithmetic; quantizers/
 from __future__ import annotations
 
 from quantizable.network.checkpoint import LoadReport, checksum, load, load_float, save
-from quantizable.network.convert import LayerReport, add_mode, conversion_of, convert, quantized_layers, remove_mode
-from quantizable.network.describe import describe
+from quantizable.network.convert import add_mode, conversion_of, convert, quantized_layers, remove_mode
+from quantizable.network.describe import LayerReport, describe, layer_reports
+from quantizable.network.fused import set_gradient_dtype
 from quantizable.network.layers import QuantizedLayer
 from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.plan import Plan, Structure, nearest
@@ -31,6 +32,7 @@ __all__ = [
     "convert",
     "describe",
     "get_mode",
+    "layer_reports",
     "load",
     "load_float",
     "modes_of",
@@ -38,6 +40,7 @@ __all__ = [
     "quantized_layers",
     "remove_mode",
     "save",
+    "set_gradient_dtype",
     "set_mode",
     "switch_of",
     "unwrap",

@@ -19,7 +19,7 @@ from quantizable.network.unit import unit
 
 def why_not_attention(module: nn.MultiheadAttention) -> str | None:
     """Return why this attention cannot be quantized, or None."""
-    if type(module).forward is not nn.MultiheadAttention.forward:
+    if type(module).forward is not nn.MultiheadAttention.forward or "forward" in module.__dict__:
         return f"{type(module).__name__} has a forward of its own"
     if not module._qkv_same_embed_dim:
         return "its key or value width differs from its own (kdim, vdim)"
@@ -34,7 +34,7 @@ class QuantizedAttention(QuantizedLayer):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Return what nn.MultiheadAttention returns, in the mode of the Switch."""
         if self._switch.mode.is_float:
-            return super(Switchable, self).forward(query, key, value, *args, **kwargs)  # type: ignore[misc]
+            return super(Switchable, self).forward(query, key, value, *args, **kwargs)
         with torch.autocast(query.device.type, enabled=False):
             return self._attend(query, key, value, *args, **kwargs)
 
@@ -63,7 +63,7 @@ class QuantizedAttention(QuantizedLayer):
         )  # fmt: skip
         if swap:
             out = out.transpose(0, 1)
-        return layer.out_proj(out).to(query.dtype), scores
+        return layer.out_proj(out).to(query.dtype), None if scores is None else scores.to(query.dtype)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         layer: Any = self
@@ -75,7 +75,8 @@ class QuantizedAttention(QuantizedLayer):
         for part, x in enumerate((query, key, value)):
             rows = slice(part * layer.embed_dim, (part + 1) * layer.embed_dim)
             quantizers = self.input_quantizers if x is query else self.memory_quantizers
-            codes = self.input_codes(x, mode, quantizers)
+            quantizer, source = self.ready_input(x, mode, quantizers)
+            codes = quantizer(source.float())
             bias = None if layer.in_proj_bias is None else layer.in_proj_bias[rows].float()
             out.append(unit(F.linear, codes, Integers(v[rows], s[rows]), bias, None, bound=bound, bits=bits, axis=-1))
         return out[0], out[1], out[2]
@@ -88,6 +89,15 @@ class QuantizedEncoderLayer(Switchable):
     def activation_relu_or_gelu(self) -> int:
         """0 (no fused path) in integer modes, else the layer's own value."""
         return int(self.__dict__["activation_relu_or_gelu"]) if self._switch.mode.is_float else 0
+
+
+class QuantizedEncoder(Switchable):
+    """A stack of transformer layers that makes no nested tensors in integer modes: only the fused path reads those."""
+
+    @property
+    def use_nested_tensor(self) -> bool:
+        """False in integer modes, else the stack's own value."""
+        return self._switch.mode.is_float and bool(self.__dict__["use_nested_tensor"])
 
 
 def _in_projection(layer: Any) -> Tensor:

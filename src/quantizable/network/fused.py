@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from quantizable.errors import PlanError
 from quantizable.network.convolution import EXACT, Geometry, Pair, borders_of, integer_sums, pack
 
 try:
@@ -28,6 +29,7 @@ else:
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 Window = tuple[float, float] | Tensor
+_chosen_dtype: torch.dtype | None = None  # see set_gradient_dtype
 _LARGEST_TAPS = (EXACT - 1) // 510  # weights a window: above, sums could leave int32, and parts of them float32
 
 
@@ -50,10 +52,26 @@ def why_not() -> str:
     return ""
 
 
-@cache
 def gradient_dtype() -> torch.dtype:
-    """Return the dtype of the gradients' convolutions: bfloat16 where the CPU multiplies it, else float32 (emulation is slower)."""
-    return torch.bfloat16 if _has_native and (_cpu()["avx512_bf16"] or _cpu()["amx_bf16"]) else torch.float32
+    """Return the dtype of the gradients' convolutions on the CPU: what was set, else bfloat16 where the CPU multiplies it.
+
+    Elsewhere float32: emulated, bfloat16 is slower.
+    """
+    return _chosen_dtype or (torch.bfloat16 if _multiplies_bfloat16() else torch.float32)
+
+
+def set_gradient_dtype(dtype: torch.dtype | None) -> None:
+    """Choose the dtype of the gradients' convolutions on the CPU for this process; None: the CPU's default.
+
+    Forward passes stay as they are. With float32 the gradients are those of the plain form up to the order of sums.
+
+    Raises:
+        PlanError: neither float32 nor bfloat16 nor None.
+    """
+    global _chosen_dtype
+    if dtype not in (None, torch.float32, torch.bfloat16):
+        raise PlanError(f"gradients: dtype must be torch.float32, torch.bfloat16 or None, found {dtype}")
+    _chosen_dtype = dtype
 
 
 def fits(x: Tensor, weight: Tensor, norm: BatchNorm | None) -> bool:
@@ -61,12 +79,23 @@ def fits(x: Tensor, weight: Tensor, norm: BatchNorm | None) -> bool:
     plain = (Tensor, nn.Parameter)
     if type(x) not in plain or type(weight) not in plain or torch.compiler.is_compiling():
         return False
+    if torch._C._are_functorch_transforms_active():  # vmap, grad: they need Functions of another form
+        return False
     if x.ndim != 4 or weight.ndim != 4 or x.device.type != "cpu" or x.numel() == 0:
         return False
     if weight[0].numel() > _LARGEST_TAPS or isinstance(norm, nn.SyncBatchNorm):
         return False
     tensors = (x, weight) if norm is None else (x, weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return all(tensor is None or tensor.dtype is torch.float32 for tensor in tensors)
+
+
+def speeds_up(x: Tensor, weight: Tensor) -> bool:
+    """Return True where `float_convolution` is worth it: gradients will be wanted, and bfloat16 makes them fast."""
+    if not torch.is_grad_enabled() or not (x.requires_grad or weight.requires_grad):
+        return False
+    if not is_available() or gradient_dtype() is torch.float32:
+        return False
+    return not torch.is_autocast_enabled("cpu") and fits(x, weight, None)
 
 
 def fused_unit(
@@ -109,7 +138,7 @@ def fused_unit(
     coded = coding.code_weight(weight, channel_range, all_bits)[weight_bits]
     keeps = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, log_step, gamma, beta, bias))
     unit = _Unit(coded, norm, geometry, zero_point, activation_bits, window, dtype or gradient_dtype(), keeps)
-    y: Tensor = _FusedUnit.apply(x, weight, log_step, gamma, beta, bias, unit)
+    y: Tensor = _FusedUnit.apply(x, weight, log_step, gamma, beta, bias, unit)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -123,11 +152,9 @@ def float_convolution(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Return F.conv2d of the same arguments, bit for bit; its backward multiplies in bfloat16 where the CPU does."""
+    """Return F.conv2d of the same arguments, bit for bit; its backward multiplies in `gradient_dtype()`."""
     geometry = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
-    if gradient_dtype() is torch.float32 or not fits(x, weight, None):
-        return F.conv2d(x, weight, bias, *geometry)
-    y: Tensor = _FloatConvolution.apply(x, weight, bias, geometry)
+    y: Tensor = _FloatConvolution.apply(x, weight, bias, geometry, gradient_dtype())  # type: ignore[no-untyped-call]
     return y
 
 
@@ -195,20 +222,20 @@ class _FusedUnit(torch.autograd.Function):
 
 class _FloatConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.dtype = geometry, dtype
         return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        g, low = grads[0], torch.bfloat16
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        g, low = grads[0], ctx.dtype
         g_x, g_weight = _convolution_backward(g.to(low), x.to(low), weight.to(low), ctx.geometry, (needs_x, needs_weight))
         g_bias = g.sum((0, 2, 3)) if needs_bias else None
-        return None if g_x is None else g_x.float(), None if g_weight is None else g_weight.float(), g_bias, None
+        return None if g_x is None else g_x.float(), None if g_weight is None else g_weight.float(), g_bias, None, None
 
 
 def _exact_sums(q: Tensor, coded: coding.CodedWeight, kernel: Pair, geometry: Geometry) -> Tensor:
@@ -260,6 +287,11 @@ def _convolution_backward(
     stride, padding, dilation, groups = geometry
     found = torch.ops.aten.convolution_backward(g, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (*needs, False))
     return found[0] if needs[0] else None, found[1] if needs[1] else None
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    return _has_native and (_cpu()["avx512_bf16"] or _cpu()["amx_bf16"])
 
 
 def _cpu() -> dict[str, bool]:

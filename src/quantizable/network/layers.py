@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quantizable.errors import CalibrationError
+from quantizable.network import fused
 from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.quantizers import ActivationQuantizer, Codes, WeightQuantizer
+from quantizable.network.quantizers.nested import NestedActivationQuantizer, NestedWeightQuantizer
 from quantizable.network.switchable import Switchable
-from quantizable.network.unit import unit
+from quantizable.network.unit import Norm, unit
 
 _PRE_ACTIVATION = "_quantizable_pre_activation"
 
@@ -45,25 +47,42 @@ class QuantizedLayer(Switchable):
     _layer_name: str
     _kind: Kind
     _bits: dict[str, tuple[int, int]]  # mode name -> (weight bits, activation bits)
+    _widths: tuple[int, ...]  # the weight bits of all modes, which are coded together
     _norm: tuple[BitSpecificNorm, ...]  # the norm computed together with the layer; a tuple, so that it is no child
     weight_quantizer: WeightQuantizer
     input_quantizers: nn.ModuleDict
+    _reads_relu: bool  # True: the input is a ReLU's, which leaves the clipping at zero to the quantizer
+    _n_axes: int  # of the weight, and of a batch: an input with one less is a single image or vector
     bias: Tensor | None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output in the mode of its Switch: (N, ...) in the dtype of `x`."""
+    def forward(self, input: Tensor) -> Tensor:  # named as in torch's own layers: some networks call by keyword
+        """Return the layer's output in the mode of its Switch: (N, ...) in the dtype of `input`."""
         mode = self._switch.mode
         if mode.is_float:
-            return super().forward(x)  # type: ignore[no-any-return]
-        with torch.autocast(x.device.type, enabled=False):
-            return self._integer_forward(x, mode.name).to(x.dtype)
+            return self._float_forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            if input.ndim < self._n_axes:
+                return self._integer_forward(input.unsqueeze(0), mode.name).squeeze(0).to(input.dtype)
+            return self._integer_forward(input, mode.name).to(input.dtype)
+
+    def _float_forward(self, x: Tensor) -> Tensor:
+        """Return what the layer's own class does; in training its gradients may be multiplied in bfloat16."""
+        layer: Any = self
+        if self.training and self._kind == _CONVOLUTION and not isinstance(layer.padding, str) and fused.speeds_up(x, layer.weight):
+            geometry = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
+            return fused.float_convolution(x, layer.weight, self.bias, **geometry)
+        return super().forward(x)  # type: ignore[no-any-return]
 
     def _integer_forward(self, x: Tensor, mode: str) -> Tensor:
         weight_bits, bits = self._bits[mode]
-        codes = self.input_codes(x, mode)
+        quantizer, x = self.ready_input(x, mode)
+        norm = self._norm[0].of(mode) if self._norm else None
+        y = self._fused(x.float(), quantizer, weight_bits, norm)
+        if y is not None:
+            return y
+        codes: Codes = quantizer(x.float())
         weight = self._kind.weight(self).float()
         integers = self.weight_quantizer(weight, mode, weight_bits)
-        norm = self._norm[0].of(mode) if self._norm else None
         bound = weight[0].numel() * (2**weight_bits - 1)
 
         def operate(q: Tensor, v: Tensor) -> Tensor:
@@ -72,36 +91,57 @@ class QuantizedLayer(Switchable):
         bias = None if self.bias is None else self.bias.float()
         return unit(operate, codes, integers, bias, norm, bound=bound, bits=bits, axis=self._kind.channel_dim)
 
-    def input_codes(self, x: Tensor, mode: str, quantizers: nn.ModuleDict | None = None) -> Codes:
-        """Return the codes of the input; a step not yet estimated is taken from this batch when the layer trains.
+    def ready_input(self, x: Tensor, mode: str, quantizers: nn.ModuleDict | None = None) -> tuple[ActivationQuantizer, Tensor]:
+        """Return the quantizer of the input and what it takes: `x`, or the value before the ReLU that made `x`.
+
+        A step not yet estimated is taken from this batch when the layer trains.
 
         Raises:
             CalibrationError: no step yet, and the layer is in evaluation.
         """
         quantizer = (self.input_quantizers if quantizers is None else quantizers)[mode]
         assert isinstance(quantizer, ActivationQuantizer)
-        before_relu = getattr(x, _PRE_ACTIVATION, None) if quantizer.reads_pre_activation else None
+        before_relu = _before_relu(x) if quantizer.reads_pre_activation else None
+        source = x if before_relu is None else before_relu
         if not quantizer.is_ready:
             if not self.training:
                 raise CalibrationError(f"{self._layer_name}: no step in mode {mode}; call calibrate(network, loader), or train first")
-            _estimate(quantizer, x.float(), x if before_relu is None else before_relu)
-        codes: Codes = quantizer((x if before_relu is None else before_relu).float())
-        return codes
+            is_signed = before_relu is None and not self._reads_relu and bool((x < 0).any())
+            _estimate(quantizer, source.float(), is_signed=is_signed)
+        return quantizer, source
+
+    def _fused(self, x: Tensor, quantizer: ActivationQuantizer, weight_bits: int, norm: Norm | None) -> Tensor | None:
+        """Return the unit's output from fused.py, or None where that does not reach."""
+        layer: Any = self
+        if type(quantizer) is not NestedActivationQuantizer or type(self.weight_quantizer) is not NestedWeightQuantizer:
+            return None
+        if torch.compiler.is_compiling() or self._kind != _CONVOLUTION or isinstance(layer.padding, str) or not fused.is_available():
+            return None
+        if not fused.fits(x, layer.weight, norm):
+            return None
+        return fused.fused_unit(
+            x, layer.weight, layer.bias, norm,
+            channel_range=self.weight_quantizer.channel_range, weight_bits=weight_bits, all_bits=self._widths,
+            log_step=quantizer.log_step, zero_point=float(quantizer.zero_point), activation_bits=quantizer.bits,
+            window=quantizer.window, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups,
+        )  # fmt: skip
 
 
 class QuantizedReLU(Switchable):
     """A ReLU that hands the value before it on to the quantizers behind it.
 
     A quantizer with z = 0 clips at zero itself; given the value before the ReLU its gradient window reaches both sides of the
-    lowest threshold. What other readers get is unchanged. Only the gradient differs, so evaluation does without.
+    lowest threshold, and its estimate knows how far values lie below. What other readers get is unchanged.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return max(x, 0), shape and dtype of `x`."""
-        if self._switch.mode.is_float or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return super().forward(x)  # type: ignore[no-any-return]
-        out = F.relu(x)
-        setattr(out, _PRE_ACTIVATION, x)
+    _is_needless: bool  # True: only such quantizers read the output, so that in integer modes the input can stand for it
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return max(input, 0), shape and dtype of `input`; `input` itself where the readers clip."""
+        if self._switch.mode.is_float or torch.compiler.is_compiling():
+            return super().forward(input)  # type: ignore[no-any-return]
+        out = F.relu(input)
+        setattr(out, _PRE_ACTIVATION, (input, input._version, out._version))
         return out
 
 
@@ -111,12 +151,12 @@ def kind_of(module: nn.Module) -> Kind | str:
         kind = KINDS.get(f"{base.__module__}.{base.__qualname__}")
         if kind is None:
             continue
-        if type(module).forward is not base.forward:
+        if _has_own(module, base, "forward") or _has_own(module, base, "_conv_forward"):
             return f"{type(module).__name__} has a forward of its own"
         if getattr(module, "padding_mode", "zeros") != "zeros":
             return f"padding_mode {module.padding_mode!r} is not zeros"
         return kind
-    return f"{type(module).__name__} is no layer that multiplies by weights"
+    return f"{type(module).__name__} is none of the classes that can be quantized"
 
 
 def multiply(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -124,8 +164,19 @@ def multiply(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
-def _estimate(quantizer: ActivationQuantizer, x: Tensor, source: Tensor) -> None:
-    quantizer.estimate(source.float(), is_signed=source is x and bool((x < 0).any()))
+def _has_own(module: nn.Module, base: type, method: str) -> bool:
+    """Return True where `module` or its class replaces a method of `base`, which then may compute something else."""
+    return method in module.__dict__ or getattr(type(module), method, None) is not getattr(base, method, None)
+
+
+def _before_relu(x: Tensor) -> Tensor | None:
+    """Return the value before the ReLU that made `x`, or None; also None where either was changed in place since."""
+    before, version, own_version = getattr(x, _PRE_ACTIVATION, (None, 0, 0))
+    return before if before is not None and before._version == version and x._version == own_version else None
+
+
+def _estimate(quantizer: ActivationQuantizer, x: Tensor, *, is_signed: bool) -> None:
+    quantizer.estimate(x, is_signed=is_signed)
     if torch.distributed.is_available() and torch.distributed.is_initialized():  # all processes start from one step
         for tensor in (*quantizer.parameters(), *quantizer.buffers()):
             torch.distributed.broadcast(tensor.data, 0)
@@ -138,6 +189,8 @@ def _convolve(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
 
 def _convolve_same(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
     """Convolve with as many zeros around as give ceil(size / stride) outputs, one more behind than before where odd."""
+    if not getattr(layer, "same_pad", True):  # timm: its padding was known when the layer was made
+        return _convolve(layer, x, weight)
     pads: list[int] = []
     for axis in (3, 2):  # F.pad counts from the last axis
         stride, dilation, kernel = layer.stride[axis - 2], layer.dilation[axis - 2], weight.shape[axis]
@@ -152,7 +205,10 @@ def _weight(layer: Any) -> Tensor:
 
 
 def _standardised(layer: Any) -> Tensor:
-    return layer.get_weight()  # type: ignore[no-any-return]
+    """Return the weight with mean 0 and variance 1 in each output channel, times the channel's gain where it has one."""
+    rows = layer.weight.reshape(1, layer.out_channels, -1)
+    gain = (layer.gain * layer.scale).view(-1) if hasattr(layer, "gain") else None
+    return F.batch_norm(rows, None, None, gain, training=True, momentum=0.0, eps=layer.eps).reshape_as(layer.weight)
 
 
 def _in_features(layer: Any) -> int:
@@ -170,6 +226,8 @@ KINDS: dict[str, Kind] = {  # by name, so that timm need not be there
     "torch.nn.modules.conv.Conv3d": _CONVOLUTION,
     "torch.nn.modules.linear.Linear": Kind(multiply, _weight, -1, _in_features),
     "timm.layers.conv2d_same.Conv2dSame": Kind(_convolve_same, _weight, 1, _in_channels),
+    "timm.layers.std_conv.StdConv2d": Kind(_convolve, _standardised, 1, _in_channels),
+    "timm.layers.std_conv.StdConv2dSame": Kind(_convolve_same, _standardised, 1, _in_channels),
     "timm.layers.std_conv.ScaledStdConv2d": Kind(_convolve, _standardised, 1, _in_channels),
     "timm.layers.std_conv.ScaledStdConv2dSame": Kind(_convolve_same, _standardised, 1, _in_channels),
 }

@@ -150,8 +150,9 @@ def window(g: Tensor, x: Tensor, inverse: float, zero_point: float, shape: tuple
     out = torch.empty_like(x)
     low, high = (0.0, 0.0) if isinstance(shape, Tensor) else shape
     peak = shape.reciprocal().expand(x.shape[1]).contiguous() if isinstance(shape, Tensor) else None
+    rows, channels, threads = _rows(x)
     at = (_at(g, g.dtype), g.dtype is torch.bfloat16, _at(x, torch.float32), inverse, zero_point, low, high)
-    total = _native.unit_window(*_rows(x), *at, _vector_at(peak, torch.float32), out.data_ptr())
+    total = _native.unit_window(rows, channels, threads, *at, _vector_at(peak, torch.float32), out.data_ptr())
     return out, total
 
 

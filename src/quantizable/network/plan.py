@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import Literal
 
 from quantizable.errors import PlanError
@@ -19,7 +20,7 @@ class Plan:
     quantizer: the family of every layer that `quantizers` does not name; "nested" is the one that freezes to one file.
     quantizers: pairs (pattern, family); the last that fits wins. Naming a layer that cannot be quantized is an error.
     first_bits, last_bits: width of weights and activations of the first and the last layer in every integer mode; None: the mode's.
-    keep_float: patterns of layers that stay float in every mode.
+    keep_float: patterns of layers that stay float in every mode; one that fits a module keeps all layers in it float.
     channel_rms: range of a weight channel in multiples of its root mean square; None: its largest magnitude.
     norms: "per_mode" gives each integer mode statistics and affine of its own (the paper's), "shared" lets all use one set.
     """
@@ -53,8 +54,9 @@ class Plan:
         return family
 
     def keeps_float(self, layer: str) -> str | None:
-        """Return the pattern that keeps this layer float, or None."""
-        return next((pattern for pattern in self.keep_float if fnmatchcase(layer, pattern)), None)
+        """Return the pattern that keeps this layer float, by its name or by that of a module around it, or None."""
+        around = list(accumulate(layer.split("."), "{}.{}".format))
+        return next((pattern for pattern in self.keep_float if any(fnmatchcase(name, pattern) for name in around)), None)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as JSON-ready values; `from_dict` reads them."""
@@ -73,7 +75,7 @@ class Plan:
                 raise PlanError(f"plan: no key {key!r}{nearest(key, known)}")
         named = dict(values)
         named["quantizers"] = tuple((str(p), str(f)) for p, f in values.get("quantizers", ()))  # type: ignore[attr-defined]
-        named["keep_float"] = tuple(values.get("keep_float", ()))  # type: ignore[arg-type, call-overload]
+        named["keep_float"] = tuple(values.get("keep_float", ()))  # type: ignore[arg-type]
         return cls(**named)  # type: ignore[arg-type]
 
 
@@ -84,12 +86,15 @@ class Structure:
     first, last: the layers that ran first and last.
     norms: pairs (layer, norm) where the norm is the only reader of the layer's output: they are computed as one unit.
     shared_inputs: pairs (layer, earlier layer) that read the same tensor: they share its codes.
+    relus_read_by_layers_only: pairs (ReLU, layer), all layers that read a ReLU's output where nothing else reads it and they read
+        nothing else: their codes clip at zero themselves.
     """
 
     first: str | None = None
     last: str | None = None
     norms: tuple[tuple[str, str], ...] = field(default=())
     shared_inputs: tuple[tuple[str, str], ...] = field(default=())
+    relus_read_by_layers_only: tuple[tuple[str, str], ...] = field(default=())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from quantizable.errors import ConvertError, ModeError
 from quantizable.modes import Mode, parse_mode
+from quantizable.network.quantizers import ActivationQuantizer
 
 
 class Switch:
@@ -22,6 +23,11 @@ class Switch:
         self.modes = modes  # from the highest to the lowest
         self.mode = mode
         self.is_fixed = is_fixed
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "mode" and getattr(self, "is_fixed", False) and str(value) != self.mode.name:
+            raise ModeError(f"set_mode: this view stays in {self.mode.name!r}; make another with at(network, {str(value)!r})")
+        super().__setattr__(name, value)
 
     def find(self, mode: Mode | str | int) -> Mode:
         """Return the network's own mode of that name.
@@ -38,8 +44,6 @@ class Switch:
 
     def set(self, mode: Mode | str | int) -> None:
         """Enter a mode of the network."""
-        if self.is_fixed:
-            raise ModeError(f"set_mode: this view stays in {self.mode.name!r}; make another with at(network, {str(mode)!r})")
         self.mode = self.find(mode)
 
 
@@ -58,11 +62,11 @@ def switch_of(network: nn.Module) -> Switch:
 
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the converted network inside DistributedDataParallel, DataParallel or torch.compile."""
-    while "_switch" not in network.__dict__:
-        inner = network._modules.get("module") or network._modules.get("_orig_mod")
-        if inner is None:
-            return network
-        network = inner
+    inner: nn.Module | None = network
+    while inner is not None:
+        if "_switch" in inner.__dict__:
+            return inner
+        inner = inner._modules.get("module", inner._modules.get("_orig_mod"))
     return network
 
 
@@ -81,8 +85,9 @@ def get_mode(network: nn.Module) -> str:
 
 
 def modes_of(network: nn.Module) -> tuple[Mode, ...]:
-    """Return the modes of `network`, from the highest to the lowest."""
-    return switch_of(network).modes
+    """Return the modes of `network`, from the highest to the lowest; a view made by `at` has one."""
+    switch = switch_of(network)
+    return (switch.mode,) if switch.is_fixed else switch.modes
 
 
 @contextmanager
@@ -102,8 +107,15 @@ def at(network: nn.Module, mode: Mode | str | int) -> nn.Module:
 
     Views serve threads (each its own), torch.compile (nothing to switch), and export. Move the network to its device first:
     a view keeps the tensors it was made with.
+
+    Raises:
+        ModeError: not a mode of the network.
     """
-    switch = switch_of(network)
+    network, switch = unwrap(network), switch_of(network)
     shared: dict[int, object] = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
     shared[id(switch)] = Switch(switch.modes, switch.find(mode), is_fixed=True)
-    return copy.deepcopy(network, shared)
+    view = copy.deepcopy(network, shared)
+    for module in view.modules():
+        if isinstance(module, ActivationQuantizer):
+            module.is_ready  # noqa: B018 (reads the step once and remembers: torch.compile and export could not)
+    return view

@@ -18,7 +18,7 @@ class Switchable(nn.Module):
     _switch: Switch
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # the class has no importable name: pickle and copy make it again
-        return _rebuild, type(self).__bases__, self.__getstate__()
+        return _rebuild, type(self).__bases__, self.__getstate__()  # type: ignore[no-untyped-call]
 
 
 def make_switchable(module: nn.Module, mixin: type[Switchable], switch: Switch) -> None:

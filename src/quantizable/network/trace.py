@@ -1,10 +1,12 @@
-"""What one pass through the float network shows: the order of its layers, norms read by nothing else, inputs read twice."""
+"""What one pass through the float network shows: the order of its layers, what reads the outputs of layers, norms, and ReLUs."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,40 +27,49 @@ def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[st
         example: an input tensor, a tuple of arguments, or a mapping of keyword arguments.
     """
     watch = _Watch()
-    hooks = [module.register_forward_hook(watch.sees(name)) for name, module in (*layers.items(), *norms.items())]
-    was_training = [module for module in network.modules() if module.training]
-    network.eval()
+    relus = {name: module for name, module in network.named_modules() if type(module) is nn.ReLU}
+    watched = (*layers.items(), *norms.items(), *relus.items())
+    hooks = [module.register_forward_hook(watch.sees(name), with_kwargs=True) for name, module in watched]
     try:
-        with torch.no_grad(), watch:
+        with _evaluating(network), torch.no_grad(), watch:
             watch.results = set(map(id, _tensors(_call(network, example))))
     finally:
         for hook in hooks:
             hook.remove()
-        for module in was_training:
-            module.training = True
-    calls = [call for call in watch.calls if call[0] in layers]
+    calls = [call for call in watch.calls if call.name in layers]
     return Structure(
-        first=calls[0][0] if calls else None,
-        last=calls[-1][0] if calls else None,
+        first=calls[0].name if calls else None,
+        last=calls[-1].name if calls else None,
         norms=tuple(_pairs(watch, layers, norms)),
         shared_inputs=tuple(_shared(calls)),
+        relus_read_by_layers_only=tuple(_read_by_layers(watch, layers, relus)),
     )
 
 
+class _Call(NamedTuple):
+    """One call of a module: the tensor it read, how often that had been written in place, and the tensor it gave."""
+
+    name: str
+    source: Tensor
+    version: int
+    out: Tensor
+
+
 class _Watch(TorchFunctionMode):
-    """Counts how often each tensor is read, and remembers the calls of modules: (name, input, output)."""
+    """Counts how often each tensor is read, and remembers the calls of modules."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reads: Counter[int] = Counter()
-        self.calls: list[tuple[str, Tensor, Tensor]] = []
+        self.calls: list[_Call] = []
         self.results: set[int] = set()
         self._alive: list[object] = []  # a tensor's id stays its own while it lives
 
     def sees(self, name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
-            if args and isinstance(args[0], Tensor) and isinstance(out, Tensor):
-                self.calls.append((name, args[0], out))
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+            source, made = next(_tensors((args, kwargs)), None), next(_tensors(out), None)
+            if source is not None and made is not None:
+                self.calls.append(_Call(name, source, source._version, made))
 
         return hook
 
@@ -73,32 +84,75 @@ class _Watch(TorchFunctionMode):
 
 
 def _pairs(watch: _Watch, layers: Mapping[str, nn.Module], norms: Mapping[str, nn.Module]) -> Iterator[tuple[str, str]]:
-    norm_of = {id(source): name for name, source, _ in watch.calls if name in norms}
+    norm_of = {id(call.source): call.name for call in watch.calls if call.name in norms}
     found: dict[str, set[str | None]] = defaultdict(set)
     users: dict[str, set[str]] = defaultdict(set)
-    n_calls = Counter(name for name, _, _ in watch.calls)
-    for name, _, out in watch.calls:
-        if name in layers:
-            alone = watch.reads[id(out)] == 1 and id(out) not in watch.results
-            norm = norm_of.get(id(out)) if alone else None
-            found[name].add(norm)
+    n_calls = Counter(call.name for call in watch.calls)
+    for call in watch.calls:
+        if call.name in layers:
+            alone = watch.reads[id(call.out)] == 1 and id(call.out) not in watch.results
+            norm = norm_of.get(id(call.out)) if alone and _has_channels_second(layers[call.name], call.out) else None
+            found[call.name].add(norm)
             if norm is not None:
-                users[norm].add(name)
+                users[norm].add(call.name)
     for name, partners in found.items():
         (norm, *others) = partners
         if norm is not None and not others and len(users[norm]) == 1 and n_calls[norm] == n_calls[name]:
             yield name, norm
 
 
-def _shared(calls: Iterable[tuple[str, Tensor, Tensor]]) -> Iterator[tuple[str, str]]:
-    readers: dict[int, str] = {}
-    seen: Counter[str] = Counter(name for name, _, _ in calls)
-    for name, source, _ in calls:
-        if seen[name] > 1:
+def _has_channels_second(layer: nn.Module, out: Tensor) -> bool:
+    """Return True where the layer's output channels are the axis that batch norms normalise: (N, C) or (N, C, ...)."""
+    weight = getattr(layer, "weight", None)  # attention has none; its output is not its own projection's anyway
+    return isinstance(weight, Tensor) and out.ndim == weight.ndim
+
+
+def _read_by_layers(watch: _Watch, layers: Mapping[str, nn.Module], relus: Mapping[str, nn.Module]) -> Iterator[tuple[str, str]]:
+    """Yield (ReLU, layer) where each output of the ReLU is read by such layers alone, and the layers run once."""
+    n_calls = Counter(call.name for call in watch.calls)
+    readers: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for call in watch.calls:
+        if call.name in layers:
+            readers[id(call.source), call.version].append(call.name)
+    found: dict[str, set[str]] = defaultdict(set)
+    others: set[str] = set()
+    for call in watch.calls:
+        if call.name not in relus:
             continue
-        first = readers.setdefault(id(source), name)
-        if first != name:
-            yield name, first
+        is_in_place = call.source is call.out
+        names = readers[id(call.out), call.version if is_in_place else 0]
+        is_alone = watch.reads[id(call.out)] - is_in_place == len(names) and id(call.out) not in watch.results
+        if is_alone and all(n_calls[name] == 1 for name in names):
+            found[call.name].update(names)
+        else:
+            others.add(call.name)
+    yield from ((relu, name) for relu, names in found.items() if relu not in others for name in sorted(names))
+
+
+def _shared(calls: Iterable[_Call]) -> Iterator[tuple[str, str]]:
+    readers: dict[tuple[int, int], str] = {}
+    seen: Counter[str] = Counter(call.name for call in calls)
+    for call in calls:
+        if seen[call.name] > 1:
+            continue
+        first = readers.setdefault((id(call.source), call.version), call.name)
+        if first != call.name:
+            yield call.name, first
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """All modules in evaluation and called one by one: torch's fused transformer path would pass over the layers in it."""
+    was_training = [module for module in network.modules() if module.training]
+    was_fused = torch.backends.mha.get_fastpath_enabled()
+    network.eval()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fused)
+        for module in was_training:
+            module.training = True
 
 
 def _call(network: nn.Module, example: Example) -> Any:
@@ -116,3 +170,5 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _tensors(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _tensors([getattr(value, field.name) for field in fields(value)])

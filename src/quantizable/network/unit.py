@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +41,15 @@ def unit(
     q, step, zero_point = codes
     factor = step * weight.scale
     if norm is not None and uses_batch_statistics(norm):
-        total = _sum(operate, q if zero_point is None else q - zero_point, weight.values, bound=0, bits=bits)  # rounding far below the noise of a batch
+        centred = q if zero_point is None else q - zero_point
+        total = operate(centred, weight.values)  # rounded sums: far below the noise of a batch
         y = total * _along(factor, total, axis)
         return batch_norm(norm, y if bias is None else y + _along(bias, y, axis))
     total = _sum(operate, q, weight.values, bound=bound, bits=bits)
     multiplier, offset = fold(step, weight.scale, bias, norm)
     if zero_point is None:
         return total * _along(multiplier.float(), total, axis) + _along(offset.float(), total, axis)
-    taps = operate(torch.ones_like(q[:1]), weight.values)  # V: sum of the weights of the valid taps, exact
+    taps = _sum(operate, torch.ones_like(q[:1]), weight.values, bound=bound, bits=1)  # V: sum of the weights of the valid taps
     border = _along(offset, taps, axis) - _along(multiplier, taps, axis) * zero_point.double() * taps.double()
     return total * _along(multiplier.float(), total, axis) + border.float()
 
@@ -83,7 +85,9 @@ def batch_norm(norm: Norm, x: Tensor) -> Tensor:
             momentum = 1.0 / float(norm.num_batches_tracked)
     tracks = not norm.training or norm.track_running_stats
     mean, variance = (norm.running_mean, norm.running_var) if tracks else (None, None)
-    return F.batch_norm(x, mean, variance, norm.weight, norm.bias, uses_batch_statistics(norm), momentum, norm.eps)
+    own = next((tensor.dtype for tensor in (norm.running_mean, norm.weight) if tensor is not None), x.dtype)
+    y = F.batch_norm(x.to(own), mean, variance, norm.weight, norm.bias, uses_batch_statistics(norm), momentum, norm.eps)
+    return y.to(x.dtype)
 
 
 def _sum(operate: Operation, q: Tensor, v: Tensor, *, bound: int, bits: int) -> Tensor:
@@ -92,23 +96,40 @@ def _sum(operate: Operation, q: Tensor, v: Tensor, *, bound: int, bits: int) -> 
     Sums of integers below 2^24 are exact in float32 in any order. Codes that could go beyond are cut into digits of fewer bits
     whose sums cannot; float64 adds those and rounds once.
     """
+    if bound >= EXACT:  # more than 65,793 taps of 8 bits
+        return operate(q.double(), v.double()).float()
     digits = bits
     while digits > 1 and bound * (2**digits - 1) >= EXACT:
         digits -= 1
     with _exact_products(q):
         if digits == bits:
             return operate(q, v)
-        total = torch.zeros((), dtype=torch.float64, device=q.device)
-        for shift in range(0, bits, digits):
-            digit = torch.floor(q / 2**shift).remainder(2**digits)
-            total = total + operate(digit, v).double() * 2**shift
-    return total.float()
+        rounded = operate(q, v) if torch.is_grad_enabled() and (q.requires_grad or v.requires_grad) else None
+        with torch.no_grad():
+            total = torch.zeros((), dtype=torch.float64, device=q.device)
+            for shift in range(0, bits, digits):
+                digit = torch.floor(q / 2**shift).remainder(2**digits)
+                total = total + operate(digit, v).double() * 2**shift
+    exact = total.float()
+    return exact if rounded is None else _Replaced.apply(rounded, exact)  # type: ignore[no-untyped-call]
+
+
+class _Replaced(torch.autograd.Function):
+    """(y, better) -> better, with the gradient of y: digits of a code have none."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, better: Tensor) -> Tensor:
+        return better.view_as(better)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
 
 
 def _exact_products(q: Tensor) -> AbstractContextManager[None]:
     if not q.is_cuda:
         return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=torch.backends.cudnn.benchmark, allow_tf32=False)  # type: ignore[no-any-return]
+    return torch.backends.cudnn.flags(enabled=True, benchmark=torch.backends.cudnn.benchmark, allow_tf32=False)
 
 
 def _along(values: Tensor, like: Tensor, axis: int) -> Tensor:

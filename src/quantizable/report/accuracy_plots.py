@@ -119,7 +119,7 @@ def _write_values(axes: Axes, series: Sequence[Series], modes: Sequence[str]) ->
         here = sorted((one for one in series if mode in one.top1), key=lambda one: -one.mean(mode))
         for rank, one in enumerate(here):
             shift = (-1 if rank else 1) * (7 + _points(axes, one.deviation(mode)))
-            text = f"{one.mean(mode):.2f}" if one.n_seeds < 2 else one.written(mode)
+            text = one.written(mode) if len(modes) <= 5 else f"{one.mean(mode):.2f}"  # no room for more than the mean
             axes.annotate(
                 text, (place, one.mean(mode)), (0, shift), textcoords="offset points", ha="center",
                 va="top" if rank else "bottom", fontsize=8, color=INK, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},

@@ -1,8 +1,8 @@
 """Tables inside other pages: blocks of Markdown that are generated from records and checked against them.
 
-    <!-- table: results/digits -->         the main table of that folder; results/digits#cost is another of its tables
-    ...                                    replaced as a whole
-    <!-- /table -->
+<!-- table: results/digits -->         the main table of that folder; results/digits#cost is another of its tables
+...                                    replaced as a whole
+<!-- /table -->
 """
 
 from __future__ import annotations

@@ -64,7 +64,10 @@ def _compared(claim: Claim) -> str:
         return f"{len({timing.variant for timing in claim.timings})} variants, timed on the machine named below."
     if claim.kind == "run":
         return "The modes of one network, which share one set of weights; where several kinds of weights are listed, the same images."
-    return f"{len(claim.recipes)} recipes, {len({run.seed for run in claim.runs})} seeds; what differs between recipes is listed below."
+    seeds = f"seeds {', '.join(map(str, sorted({run.seed for run in claim.runs})))}"
+    if len(claim.recipes) == 1:
+        return f"One recipe, {seeds}."
+    return f"{len(claim.recipes)} recipes, {seeds}; what differs between the recipes is listed below."
 
 
 def _circumstances(starts: tuple[Row, ...]) -> tuple[str, ...]:

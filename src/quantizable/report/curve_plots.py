@@ -99,23 +99,28 @@ def _panels(claim: Claim) -> list[tuple[str, list[Run]]]:
 
 
 def _draw_curves(axes: Axes, runs: Sequence[Run], modes: Sequence[str], kind: str, height_px: float) -> None:
-    ends = []
+    ends, late = [], []
     for index, mode in enumerate(modes):
-        last: list[tuple[float, float]] = []
-        for run in runs:
-            if kind == "loss":
-                points = [(epoch.epoch, epoch.loss[mode]) for epoch in run.epochs if mode in epoch.loss]
-            else:
-                points = [(epoch.epoch, epoch.validation[mode].top1) for epoch in run.epochs if mode in epoch.validation]
-            if points:
-                every = 1 + len(points) // 16  # markers apart, so that a long run stays a line
-                own = colour(index)
-                axes.plot(*zip(*points, strict=True), color=own, marker=marker(index), markersize=3.5, linewidth=1.4, markevery=every)
-                last.append(points[-1])
-        if last:
-            farthest = max(x for x, _ in last)
-            mean = fmean(y for x, y in last if x == farthest)
-            ends.append((farthest, mean, f" {mode} {mean:.3f}" if kind == "loss" else f" {mode} {mean:.2f}", colour(index)))
+        curves = [points for run in runs if (points := _points(run, mode, kind))]
+        for points in curves:
+            every = 1 + len(points) // 16  # markers apart, so that a long run stays a line
+            own = colour(index)
+            axes.plot(*zip(*points, strict=True), color=own, marker=marker(index), markersize=3.5, linewidth=1.4, markevery=every)
+            late += [y for _, y in points[len(points) // 10 if len(points) >= 20 else 0 :]]
+        if curves:
+            farthest = max(points[-1][0] for points in curves)
+            mean = fmean(points[-1][1] for points in curves if points[-1][0] == farthest)
+            text = f" {mode} {mean:.3f}" if kind == "loss" else f" {mode} {mean:.2f}"
+            ends.append((farthest, mean, text, colour(index)))
+    if late and max(late) > min(late):  # the first tenth of a long run may leave the panel: it would flatten all the rest
+        room = 0.06 * (max(late) - min(late))
+        axes.set_ylim(min(late) - room, max(late) + room)
     axes.set_ylabel("training loss" if kind == "loss" else "validation top-1 %", fontsize=8)
     axes.margins(x=0.03)
     label_ends(axes, ends, height_px=height_px - 30)
+
+
+def _points(run: Run, mode: str, kind: str) -> list[tuple[float, float]]:
+    if kind == "loss":
+        return [(epoch.epoch, epoch.loss[mode]) for epoch in run.epochs if mode in epoch.loss]
+    return [(epoch.epoch, epoch.validation[mode].top1) for epoch in run.epochs if mode in epoch.validation]

@@ -16,11 +16,13 @@ from quantizable.network import (
     BitSpecificNorm,
     QuantizedLayer,
     add_mode,
+    conversion_of,
     modes_of,
     remove_mode,
     switch_of,
 )
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
 STEP_IMAGES = 256  # images from which the steps are estimated
 NORM_BATCHES = 16
 
@@ -36,7 +38,8 @@ def calibrate(
     """Estimate the steps and zero points of `modes` from data, and their norms' statistics as plain averages over batches.
 
     Modes that the network does not have yet are added, with norms that start as copies of the nearest mode's. Modes not named
-    stay as they are. If anything fails, the network is as it was.
+    stay as they are; so do norms that all modes share (plan.norms = "shared") or that are frozen. If anything fails, the
+    network is as it was.
 
     Args:
         loader: batches of images, or of (images, anything).
@@ -48,7 +51,7 @@ def calibrate(
         ModeError: a mode is misspelt.
     """
     switch = switch_of(network)
-    named = modes_of(network) if modes is None else parse_modes(modes)  # type: ignore[arg-type]
+    named = modes_of(network) if modes is None else parse_modes(modes)
     device = next(network.parameters()).device
     images = [_images(batch).to(device) for batch in islice(loader, batches)]
     if not images:
@@ -64,33 +67,32 @@ def calibrate(
 
 @torch.no_grad()
 def reestimate_norms(network: nn.Module, images: Iterable[Tensor], mode: Mode) -> None:
-    """Replace the running statistics of a mode's norms by the plain average over batches of `images`."""
-    norms = _norms(network, mode)
-    momenta = [norm.momentum for norm in norms]
-    with _calibrating(network, mode):
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.training = norm.track_running_stats
-        try:
-            for batch in images:
-                network(batch)
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum, norm.training = momentum, False
+    """Replace the running statistics of a mode's own norms by the plain average over batches of `images`."""
+    with _calibrating(network, mode), _averaging(_own_norms(network, mode)):
+        for batch in images:
+            network(batch)
 
 
 def _estimate_steps(network: nn.Module, mode: Mode, images: Tensor) -> None:
-    """Run one batch through: each layer takes its step from what reaches it, the layers before already quantized."""
+    """Run one batch through: each layer takes its step from what reaches it, the layers before already quantized.
+
+    Norms use the statistics of the batch: before training there may be no others, and another mode's do not fit.
+    """
     for quantizer in _quantizers(network, mode):
         quantizer.forget()
-    norms = [norm for norm in _norms(network, mode) if norm.track_running_stats]
+    norms = _norms(network, mode)
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    kept = [buffer.clone() for buffer in buffers]
     with _calibrating(network, mode):
         for module in network.modules():
             module.training = isinstance(module, QuantizedLayer)
         for norm in norms:
-            norm.training = True
-        network(images)
+            norm.train()
+        try:
+            network(images)
+        finally:
+            for buffer, value in zip(buffers, kept, strict=True):
+                buffer.copy_(value)
 
 
 @contextmanager
@@ -107,6 +109,21 @@ def _calibrating(network: nn.Module, mode: Mode) -> Iterator[None]:
         network.eval()
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _averaging(norms: list[BatchNorm]) -> Iterator[None]:
+    """Forget the statistics of `norms`, and let them average what passes."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 @contextmanager
@@ -131,14 +148,21 @@ def _quantizers(network: nn.Module, mode: Mode) -> list[ActivationQuantizer]:
     for module in network.modules():
         if isinstance(module, QuantizedLayer):
             for quantizers in (module.input_quantizers, getattr(module, "memory_quantizers", {})):
-                if mode.name in quantizers:
-                    found[id(quantizers[mode.name])] = quantizers[mode.name]
+                found.update({id(q): q for name, q in quantizers.items() if name == mode.name and isinstance(q, ActivationQuantizer)})
     return list(found.values())
 
 
-def _norms(network: nn.Module, mode: Mode) -> list[nn.modules.batchnorm._BatchNorm]:
+def _norms(network: nn.Module, mode: Mode) -> list[BatchNorm]:
+    """Return the norms that `mode` uses."""
     norms = [module.of(mode.name) for module in network.modules() if isinstance(module, BitSpecificNorm)]
-    return [norm for norm in norms if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    return [norm for norm in norms if isinstance(norm, BatchNorm)]
+
+
+def _own_norms(network: nn.Module, mode: Mode) -> list[BatchNorm]:
+    """Return the norms that `mode` alone uses and that can learn: a shared or a frozen one is nobody's to change."""
+    if conversion_of(network).plan.norms == "shared":
+        return []
+    return [norm for norm in _norms(network, mode) if norm.track_running_stats and norm.train().training]
 
 
 def _images(batch: tuple[Tensor, Tensor] | list[Tensor] | Tensor) -> Tensor:

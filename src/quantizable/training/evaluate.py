@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +57,7 @@ def evaluate(
         CalibrationError: a mode has no steps yet.
     """
     switch = switch_of(network)
-    wanted = modes_of(network) if modes is None else tuple(switch.find(mode) for mode in parse_modes(modes))  # type: ignore[arg-type]
+    wanted = modes_of(network) if modes is None else tuple(switch.find(mode) for mode in parse_modes(modes))
     device = next(network.parameters()).device
     tallies = {mode.name: _Tally() for mode in wanted}
     before, training = switch.mode, [module for module in network.modules() if module.training]
@@ -78,3 +78,11 @@ def evaluate(
     if not next(iter(tallies.values())).n:
         raise DataError("evaluate: the loader yields no images; check its data set and batch size")
     return {name: tally.result() for name, tally in tallies.items()}
+
+
+def accuracy_table(accuracy: Mapping[str, Accuracy]) -> str:
+    """Return accuracies by mode as lines of text under a head."""
+    width = max(len("mode"), *map(len, accuracy))
+    lines = [f"{'mode':<{width}}  top-1 %  top-5 %    loss  images"]
+    lines += [f"{mode:<{width}}  {each.top1:7.2f}  {each.top5:7.2f}  {each.loss:6.4f}  {each.n:6d}" for mode, each in accuracy.items()]
+    return "\n".join(lines)

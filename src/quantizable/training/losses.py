@@ -30,7 +30,7 @@ class ConsistencyLoss(nn.Module):
         consistency_weight: share of the teacher.
         temperature: T > 0.
         weights: mode -> weight of its whole loss, 1 where not named: the balance between modes.
-        label_smoothing: 0 to 1, of the hard label.
+        label_smoothing: 0 to below 1, of the hard label.
 
     Raises:
         PlanError: an unknown teacher or a number out of range.
@@ -54,9 +54,14 @@ class ConsistencyLoss(nn.Module):
         for name, value in (("label_weight", label_weight), ("consistency_weight", consistency_weight)):
             if not value >= 0:
                 raise PlanError(f"loss: {name} must be at least 0, found {value}")
+        if not 0 <= label_smoothing < 1:
+            raise PlanError(f"loss: label_smoothing must be 0 to below 1, found {label_smoothing}")
+        self.weights = {parse_mode(mode).name: float(weight) for mode, weight in (weights or {}).items()}
+        for mode, weight in self.weights.items():
+            if not weight >= 0:
+                raise PlanError(f"loss: weight of mode {mode!r} must be at least 0, found {weight}")
         self.teacher, self.label_weight, self.consistency_weight = teacher, label_weight, consistency_weight
         self.temperature, self.label_smoothing = temperature, label_smoothing
-        self.weights = {parse_mode(mode).name: float(weight) for mode, weight in (weights or {}).items()}
 
     def forward(self, logits: Tensor, labels: Tensor, mode: Mode, predictions: Mapping[str, Tensor]) -> Tensor:
         """Return the scalar loss of `mode`.

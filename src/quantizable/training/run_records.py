@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from quantizable.errors import TrainingError
-from quantizable.records import append_record, provenance
+from quantizable.records import append_record, portable, provenance
 from quantizable.training.evaluate import Accuracy
-from quantizable.training.recipe import Recipe, to_toml
+from quantizable.training.recipe import Recipe
+from quantizable.training.recipe_file import write_recipe
+from quantizable.training.run_folder import RECIPE_FILE
 
 
 class RunRecords:
@@ -23,20 +25,23 @@ class RunRecords:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise TrainingError("train.tensorboard: tensorboard is not installed; pip install tensorboard, or set it to false") from error
-            self._curves = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+                message = "train.tensorboard: tensorboard is not installed; pip install tensorboard, or set it to false"
+                raise TrainingError(message) from error
+            self._curves = SummaryWriter(str(folder / "tensorboard"))
 
-    def begin(self, *, resumed_at: int | None) -> None:
+    def begin(self, *, n_classes: int, resumed_at: int | None) -> None:
         """Write the recipe beside the run, and the first row (or a row that says where it goes on)."""
         if not self.is_on:
             return
-        (self.folder / "recipe.toml").write_text(to_toml(self.recipe), encoding="utf-8")
+        write_recipe(self.recipe, self.folder / RECIPE_FILE)
         kind: dict[str, object] = {"kind": "run"} if resumed_at is None else {"kind": "resume", "step": resumed_at}
-        recipe = self.recipe.model_dump(mode="json", exclude_none=True)
-        self._append({**kind, "name": self.recipe.name, "seed": self.recipe.seed, "recipe": recipe, **provenance()})
+        row = {"name": self.recipe.name, "seed": self.recipe.seed, "n_classes": n_classes, "recipe": _shareable(self.recipe)}
+        self._append({**kind, **row, **provenance()})
 
-    def epoch(self, epoch: int, *, steps: int, seconds: float, loss: Mapping[str, float], validation: Mapping[str, Accuracy] | None) -> None:
-        """Write one epoch: its mean losses by mode, and the accuracy on the validation images where it was measured."""
+    def epoch(
+        self, epoch: int, *, steps: int, seconds: float, loss: Mapping[str, float], validation: Mapping[str, Accuracy] | None
+    ) -> None:
+        """Write epoch number `epoch` (from 1): its mean losses by mode, and the accuracy on validation images where it was measured."""
         row: dict[str, object] = {"kind": "epoch", "epoch": epoch, "epochs": self.recipe.train.epochs, "steps": steps, "loss": dict(loss)}
         row["seconds"] = round(seconds, 3)
         if validation is not None:
@@ -51,7 +56,8 @@ class RunRecords:
 
     def evaluation(self, when: str, label: str, split: str, accuracy: Mapping[str, Accuracy]) -> None:
         """Write accuracies by mode: when "start", "calibrated" or "end"; label "float", "post-training" or "trained"."""
-        self._append({"kind": "evaluation", "when": when, "label": label, "split": split, "modes": _rows(accuracy)})
+        if self.is_on:
+            append_evaluation(self.folder, when, label, split, accuracy)
 
     def end(self, *, seconds: float, epochs: int, checksum: str) -> None:
         """Write that the run is complete."""
@@ -65,5 +71,19 @@ class RunRecords:
             append_record(self.folder, row)
 
 
+def append_evaluation(folder: Path, when: str, label: str, split: str, accuracy: Mapping[str, Accuracy]) -> None:
+    """Write one row of accuracies by mode, as `RunRecords.evaluation` does, to the records of a run that may be over."""
+    append_record(folder, {"kind": "evaluation", "when": when, "label": label, "split": split, "modes": _rows(accuracy)})
+
+
 def _rows(accuracy: Mapping[str, Accuracy]) -> dict[str, object]:
     return {mode: asdict(each) for mode, each in accuracy.items()}
+
+
+def _shareable(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe for a row of records, which may be published: without paths of this machine."""
+    values = recipe.plain()
+    for section, key in (("data", "root"), ("model", "weights")):
+        if key in values[section]:
+            values[section][key] = portable(values[section][key])
+    return values

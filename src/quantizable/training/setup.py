@@ -27,8 +27,6 @@ def load_splits(section: DataSection, *, seed: int) -> Splits:
         seed=seed,
         image_size=section.image_size,
     )
-    if (section.mean is None) != (section.std is None):
-        raise RecipeError("data: mean and std go together; give both or none")
     if section.mean is not None and section.std is not None:
         splits = splits.normalized_by(section.mean, section.std)
     wanted = {key: getattr(section, key) for key in ("crop_padding", "flip", "cutout")}
@@ -38,6 +36,12 @@ def load_splits(section: DataSection, *, seed: int) -> Splits:
     if named:
         splits = replace(splits, augment=replace(splits.augment or Augment(0, flip=False), **named))
     return splits
+
+
+def with_moments(recipe: Recipe, splits: Splits) -> Recipe:
+    """Return the recipe with the mean and std by which its images are normalised: what the network expects, whatever data comes."""
+    data = recipe.data.model_copy(update={"mean": splits.train.mean, "std": splits.train.std})
+    return recipe.model_copy(update={"data": data})
 
 
 def train_loader(splits: Splits, recipe: Recipe, world: World) -> Loader:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from quantizable.errors import CheckpointError
 
 STATE_FILE = "state.safetensors"
+_PARTIAL = f".{STATE_FILE}.partial"  # one name: what a killed writer left is written over, or removed at the end
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ def save_state(folder: Path, position: Position, network: nn.Module, optimizer: 
                 tensors[f"optimizer/{index}/{key}"] = value
             elif value is not None:
                 numbers[f"{index}/{key}"] = value
-    temporary = folder / f".{STATE_FILE}.{os.getpid()}"
+    temporary = folder / _PARTIAL
     metadata = {"position": json.dumps(asdict(position)), "numbers": json.dumps(numbers)}
     try:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
@@ -72,24 +73,36 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
         numbers = json.loads(metadata["numbers"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: truncated or damaged ({error}); remove it to start the run again") from error
-    own = _distinct(network)
-    if {f"network/{name}" for name in own} != {name for name in tensors if name.startswith("network/")}:
+    own = {f"network/{name}": tensor for name, tensor in _distinct(network).items()}
+    own |= {f"average/{name}": tensor for name, tensor in average.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer/")}
+    if shapes != {name: tensor.shape for name, tensor in own.items()}:
         raise CheckpointError(f"{path}: belongs to another network; use another run folder, or remove the file")
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(tensors[f"network/{name}"])
-        for name, tensor in average.items():
-            tensor.copy_(tensors[f"average/{name}"])
+            tensor.copy_(tensors[name])
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, object]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
+            state.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], tensor)
     for name, number in numbers.items():
         index, key = name.split("/")
         state.setdefault(int(index), {})[key] = number
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return position
+
+
+def remove_state(folder: Path) -> None:
+    """Remove the state of a run that is complete."""
+    for name in (STATE_FILE, _PARTIAL):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return `tensor` with the strides of `parameter`: fused optimizers read both in the order of memory, and check nothing."""
+    return tensor if tensor.shape != parameter.shape else torch.empty_like(parameter, device="cpu").copy_(tensor)
 
 
 def _distinct(network: nn.Module) -> dict[str, Tensor]:

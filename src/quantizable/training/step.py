@@ -55,7 +55,7 @@ def multi_mode_backward(
     """
     criterion = ConsistencyLoss() if criterion is None else criterion
     switch = switch_of(network)
-    wanted = modes_of(network) if modes is None else tuple(switch.find(mode) for mode in parse_modes(modes))  # type: ignore[arg-type]
+    wanted = modes_of(network) if modes is None else tuple(switch.find(mode) for mode in parse_modes(modes))
     before = switch.mode
     losses: dict[str, Tensor] = {}
     predictions: dict[str, Tensor] = {}
@@ -67,7 +67,7 @@ def multi_mode_backward(
                     logits = network(images)
                 _check_labels(labels, logits)
                 loss = criterion(logits, labels, mode, predictions)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
             losses[mode.name], predictions[mode.name] = loss.detach(), logits.detach()
     finally:
         switch.mode = before
@@ -78,7 +78,7 @@ def _reduce_later(network: nn.Module, *, is_last: bool) -> AbstractContextManage
     """Keep DistributedDataParallel from reducing before the last mode: forward and backward must both be inside."""
     if is_last or not isinstance(network, nn.parallel.DistributedDataParallel):
         return nullcontext()
-    return network.no_sync()  # type: ignore[no-any-return]
+    return network.no_sync()
 
 
 def _check_labels(labels: Tensor, logits: Tensor) -> None:

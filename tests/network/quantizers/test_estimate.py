@@ -13,7 +13,7 @@ from quantizable.network.quantizers.estimate import check_finite, estimate_clip_
 def squared_error(x: torch.Tensor, step: float, zero_point: float, n: int) -> float:
     """Sum of (d (q - z) - x)^2 in float64."""
     q = np.clip(np.rint(x.double().numpy() / step + zero_point), 0, n)
-    return float(((q - zero_point) * step - x.double().numpy()).__pow__(2).sum())
+    return float((((q - zero_point) * step - x.double().numpy()) ** 2).sum())
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -41,6 +41,12 @@ def test_signed_zero_point_is_a_multiple_of_one_half_among_the_levels(bits: int)
             assert zero_point == 0.5
         elif bits >= 4 and shift:
             assert (zero_point < n / 2) == (shift > 0)
+
+
+def test_levels_around_one_half_are_found_exactly() -> None:
+    """Values on the levels d (q - 1/2) of two bits are described without error: z need not be an integer."""
+    step, zero_point = estimate_step(torch.tensor([-0.25, 0.25, 0.75, 1.25]), 2, is_signed=True)
+    assert (step, zero_point) == (pytest.approx(0.5), 0.5)
 
 
 def test_one_signed_bit_is_near_the_mean_magnitude() -> None:
@@ -75,7 +81,7 @@ def test_negative_values_count_as_zero_before_a_relu() -> None:
 def test_the_sample_of_a_large_batch_reads_all_channels(n_channels: int) -> None:
     """Channels of very different size: the step is near that of a shuffled batch, wherever the channels stand in memory."""
     generator = torch.Generator().manual_seed(5)
-    x = torch.rand(20_000, n_channels, generator=generator) * torch.linspace(0.01, 10, n_channels)
+    x = torch.rand(20_000, n_channels, generator=generator) * torch.linspace(0.01, 10, n_channels).roll(n_channels // 2)
     shuffled = x[torch.randperm(20_000, generator=generator)[: 20_000 // n_channels]]
     for layout in (x, x.T.contiguous()):
         assert estimate_step(layout, 4, is_signed=False)[0] == pytest.approx(estimate_step(shuffled, 4, is_signed=False)[0], rel=0.15)

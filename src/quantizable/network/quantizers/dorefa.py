@@ -38,10 +38,10 @@ class DoReFaWeightQuantizer(WeightQuantizer):
 
     def forward(self, weight: Tensor, mode: str, bits: int) -> Integers:
         if bits == 1:
-            return Integers(*_SignWeight.apply(weight))
+            return Integers(*_SignWeight.apply(weight))  # type: ignore[no-untyped-call]
         n = 2**bits - 1
         scale = torch.full((weight.shape[0],), 1 / n, dtype=torch.float32, device=weight.device)
-        return Integers(TanhWeight.apply(weight, n), scale)
+        return Integers(TanhWeight.apply(weight, n), scale)  # type: ignore[no-untyped-call]
 
 
 class DoReFaActivationQuantizer(ActivationQuantizer):
@@ -74,7 +74,7 @@ class DoReFaActivationQuantizer(ActivationQuantizer):
         return not bool(torch.isnan(self.zero_point))
 
     def forward(self, x: Tensor) -> Codes:
-        codes = LinearActivation.apply(x, self.step, self.zero_point, 2**self.bits - 1)
+        codes = LinearActivation.apply(x, self.step, self.zero_point, 2**self.bits - 1)  # type: ignore[no-untyped-call]
         return Codes(codes, self.step, self.zero_point)
 
 

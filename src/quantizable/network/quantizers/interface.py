@@ -23,7 +23,7 @@ class Codes(NamedTuple):
 
     values: Tensor  # q: float32 tensor of integers 0 to 2^bits - 1, shape of the activation
     step: Tensor  # d: float32 scalar
-    zero_point: Tensor  # z: float32 scalar, a multiple of 1/2
+    zero_point: Tensor | None  # z: float32 scalar, a multiple of 1/2; None is 0
 
 
 class WeightQuantizer(nn.Module):

@@ -50,7 +50,7 @@ class LsqWeightQuantizer(WeightQuantizer):
 
     def forward(self, weight: Tensor, mode: str, bits: int) -> Integers:
         step = _scaled_gradient(self.log_step[mode].exp(), weight[0].numel() * _largest_integer(bits))
-        return Integers(LsqWeight.apply(weight, step, bits), step)
+        return Integers(LsqWeight.apply(weight, step, bits), step)  # type: ignore[no-untyped-call]
 
 
 class LsqActivationQuantizer(ActivationQuantizer):
@@ -82,7 +82,7 @@ class LsqActivationQuantizer(ActivationQuantizer):
     def forward(self, x: Tensor) -> Codes:
         n = 2**self.bits - 1
         step = _scaled_gradient(self.log_step.exp(), x[0].numel() * n)
-        return Codes(LinearActivation.apply(x, step, self.zero_point, n), step, self.zero_point)
+        return Codes(LinearActivation.apply(x, step, self.zero_point, n), step, self.zero_point)  # type: ignore[no-untyped-call]
 
 
 class LsqWeight(torch.autograd.Function):
@@ -126,7 +126,7 @@ class _ScaledGradient(torch.autograd.Function):
 
 def _scaled_gradient(step: Tensor, product: int) -> Tensor:
     """Return `step`, its gradient times 1/sqrt(N Qp); product: N Qp."""
-    scaled: Tensor = _ScaledGradient.apply(step, 1 / math.sqrt(max(product, 1)))
+    scaled: Tensor = _ScaledGradient.apply(step, 1 / math.sqrt(max(product, 1)))  # type: ignore[no-untyped-call]
     return scaled
 
 

@@ -69,6 +69,11 @@ class NestedActivationQuantizer(ActivationQuantizer):
         self._is_ready = False
         self.log_step.fill_(math.nan)
 
+    @property
+    def window(self) -> tuple[float, float] | Tensor:
+        """Where the gradient passes, in u = x/d + z: an interval, or for one bit the half width of a triangle around 1/2."""
+        return self.half_width if self.bits == 1 else (0.0, float(2**self.bits - 1))
+
     def _has_step(self) -> bool:
         return not bool(torch.isnan(self.log_step))
 

@@ -72,4 +72,4 @@ class PactActivationQuantizer(ActivationQuantizer):
     def forward(self, x: Tensor) -> Codes:
         n = 2**self.bits - 1
         step = self.log_clip_level.exp() / (n - self.zero_point)
-        return Codes(self.codes_of.apply(x, step, self.zero_point, n), step, self.zero_point)
+        return Codes(self.codes_of.apply(x, step, self.zero_point, n), step, self.zero_point)  # type: ignore[no-untyped-call]

@@ -26,7 +26,7 @@ class SatWeightQuantizer(DoReFaWeightQuantizer):
     """
 
     def forward(self, weight: Tensor, mode: str, bits: int) -> Integers:
-        integers = TanhWeight.apply(weight, 2**bits - 1)
+        integers = TanhWeight.apply(weight, 2**bits - 1)  # type: ignore[no-untyped-call]
         return Integers(integers, _constant_rescaling(integers.detach()))
 
 

@@ -15,7 +15,7 @@ LEAST_SCALE = 2.0**-30
 
 def rounded_ste(x: Tensor) -> Tensor:
     """Return rint(x), half to even; gradient 1."""
-    rounded: Tensor = _Rounded.apply(x)
+    rounded: Tensor = _Rounded.apply(x)  # type: ignore[no-untyped-call]
     return rounded
 
 
