@@ -33,7 +33,7 @@ MAY_IMPORT = {  # room: the rooms it may import, beside itself and those of EVER
     "serve": {"engine", "artifact"},
     "freeze": {"network", "graph"},
     "report": {"records"},
-    "study": {"training", "records"},
+    "study": {"training", "network", "records"},
     "__main__": {"cli"},
 }
 SEES_ALL = {"cli", "__init__"}  # the command line and the public face; at the top of a file they import no room

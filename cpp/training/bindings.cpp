@@ -64,6 +64,12 @@ bool quantize_at(size_t rows, size_t channels, int threads, Address x, float inv
     return quantize(set, {rows, channels, threads}, as<const float>(x), inverse, zero, top, as<uint8_t>(q));
 }
 
+bool relu_quantize_at(size_t rows, size_t channels, int threads, Address x, float inverse, float zero, float top, Address r, Address q) {
+    const KernelSet& set = kernels();
+    nb::gil_scoped_release released;
+    return relu_quantize(set, {rows, channels, threads}, as<const float>(x), inverse, zero, top, as<float>(r), as<uint8_t>(q));
+}
+
 void widen_at(size_t rows, size_t channels, int threads, Address q, float zero, Address out, bool is_bf16) {
     const KernelSet& set = kernels();
     nb::gil_scoped_release released;
@@ -100,8 +106,16 @@ void epilogue_at(size_t rows, size_t channels, int threads, Address sums, Addres
                  Address y) {
     const KernelSet& set = kernels();
     nb::gil_scoped_release released;
-    epilogue(set, {rows, channels, threads}, as<const float>(sums), as<const float>(multiplier), as<const float>(offset),
+    epilogue(set, {rows, channels, threads}, as<const float>(sums), {as<const float>(multiplier), as<const float>(offset)},
              borders_at(class_of, area), as<float>(y));
+}
+
+bool epilogue_codes_at(size_t rows, size_t channels, int threads, Address sums, Address multiplier, Address offset, Address class_of,
+                       size_t area, float inverse, float zero, float top, Address y, Address q) {
+    const KernelSet& set = kernels();
+    nb::gil_scoped_release released;
+    return epilogue_codes(set, {rows, channels, threads}, as<const float>(sums), {as<const float>(multiplier), as<const float>(offset)},
+                          borders_at(class_of, area), inverse, zero, top, as<float>(y), as<uint8_t>(q));
 }
 
 void norm_sums_at(size_t rows, size_t channels, int threads, Address g, Address sums, Address shift, Address class_of, size_t area,
@@ -120,12 +134,38 @@ void norm_input_at(size_t rows, size_t channels, int threads, Address g, Address
                as<const float>(constant), borders_at(class_of, area), as<void>(out), is_bf16);
 }
 
-double window_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address x, float inverse, float zero, float low,
-                 float high, Address peak, Address out) {
+using WindowAt = std::tuple<float, float, float, float, Address>;
+using EpilogueAt = std::tuple<Address, Address>;
+
+Window opening(const WindowAt& window) {
+    const auto [inverse, zero, low, high, peak] = window;
+    return {inverse, zero, low, high, as<const float>(peak)};
+}
+
+Epilogue epilogue_of(const EpilogueAt& epilogue) { return {as<const float>(std::get<0>(epilogue)), as<const float>(std::get<1>(epilogue))}; }
+
+void coded_sums_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address sums, const EpilogueAt& epilogue,
+                   const WindowAt& window, Address shift, Address class_of, size_t area, Address total) {
     const KernelSet& set = kernels();
     nb::gil_scoped_release released;
-    return window(set, {rows, channels, threads}, as<const void>(g), is_bf16, as<const float>(x), {inverse, zero, low, high, as<const float>(peak)},
-                  as<float>(out));
+    coded_sums(set, {rows, channels, threads}, as<const void>(g), is_bf16, as<const float>(sums), epilogue_of(epilogue), opening(window),
+               as<const float>(shift), borders_at(class_of, area), as<double>(total));
+}
+
+void coded_input_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address sums, const EpilogueAt& epilogue,
+                    const WindowAt& window, Address by_g, Address by_sum, Address constant, Address class_of, size_t area, Address out) {
+    const KernelSet& set = kernels();
+    nb::gil_scoped_release released;
+    coded_input(set, {rows, channels, threads}, as<const void>(g), is_bf16, as<const float>(sums), epilogue_of(epilogue), opening(window),
+                as<const float>(by_g), as<const float>(by_sum), as<const float>(constant), borders_at(class_of, area), as<void>(out));
+}
+
+double window_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address x, const WindowAt& window, Address skip,
+                 Address out) {
+    const KernelSet& set = kernels();
+    nb::gil_scoped_release released;
+    return through_window(set, {rows, channels, threads}, as<const void>(g), is_bf16, as<const float>(x), opening(window),
+                          as<const float>(skip), as<float>(out));
 }
 
 void code_weights_at(size_t out_channels, size_t k, int threads, Address weight, Address range, const std::vector<int>& bits,
@@ -196,6 +236,7 @@ void bind(nb::module_& m) {
     m.def("unit_kernels", &kernel_names, "Return the names of the kernel sets that this CPU can run, the fastest first.");
     m.def("unit_use_kernels", &use_kernels, "name"_a, "Run all later passes with this kernel set; ValueError for a name that is not one.");
     m.def("unit_quantize", &quantize_at, "rows"_a, "channels"_a, "threads"_a, "x"_a, "inverse"_a, "zero"_a, "top"_a, "q"_a);
+    m.def("unit_relu_quantize", &relu_quantize_at, "rows"_a, "channels"_a, "threads"_a, "x"_a, "inverse"_a, "zero"_a, "top"_a, "r"_a, "q"_a);
     m.def("unit_widen", &widen_at, "rows"_a, "channels"_a, "threads"_a, "q"_a, "zero"_a, "out"_a, "is_bf16"_a);
     m.def("unit_window_sums", &window_sums_at, "images"_a, "channels"_a, "groups"_a, "threads"_a, "in_size"_a, "out_size"_a, "kernel"_a,
           "stride"_a, "padding"_a, "dilation"_a, "q"_a, "out"_a);
@@ -203,12 +244,17 @@ void bind(nb::module_& m) {
     m.def("unit_statistics", &statistics_at, "rows"_a, "channels"_a, "threads"_a, "sums"_a, "shift"_a, "class_of"_a, "area"_a, "total"_a);
     m.def("unit_epilogue", &epilogue_at, "rows"_a, "channels"_a, "threads"_a, "sums"_a, "multiplier"_a, "offset"_a, "class_of"_a, "area"_a,
           "y"_a);
+    m.def("unit_epilogue_codes", &epilogue_codes_at, "rows"_a, "channels"_a, "threads"_a, "sums"_a, "multiplier"_a, "offset"_a, "class_of"_a,
+          "area"_a, "inverse"_a, "zero"_a, "top"_a, "y"_a, "q"_a);
     m.def("unit_norm_sums", &norm_sums_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "sums"_a, "shift"_a, "class_of"_a, "area"_a,
           "total"_a);
     m.def("unit_norm_input", &norm_input_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "sums"_a, "by_g"_a, "by_sum"_a, "constant"_a,
           "class_of"_a, "area"_a, "out"_a, "is_bf16"_a);
-    m.def("unit_window", &window_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "x"_a, "inverse"_a, "zero"_a, "low"_a,
-          "high"_a, "peak"_a, "out"_a);
+    m.def("unit_coded_sums", &coded_sums_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "sums"_a, "epilogue"_a, "window"_a,
+          "shift"_a, "class_of"_a, "area"_a, "total"_a);
+    m.def("unit_coded_input", &coded_input_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "sums"_a, "epilogue"_a, "window"_a,
+          "by_g"_a, "by_sum"_a, "constant"_a, "class_of"_a, "area"_a, "out"_a);
+    m.def("unit_window", &window_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "x"_a, "window"_a, "skip"_a, "out"_a);
     m.def("unit_code_weights", &code_weights_at, "out_channels"_a, "k"_a, "threads"_a, "weight"_a, "range"_a, "bits"_a, "integer"_a,
           "wide"_a, "scale"_a);
     m.def("unit_divide_rows", &divide_rows_at, "out_channels"_a, "k"_a, "threads"_a, "g"_a, "is_bf16"_a, "scale"_a, "out"_a);

@@ -13,6 +13,9 @@ struct CodeKernels {
     //   x float32 [n], q uint8 [n]; top = 2^bits - 1
     bool (*quantize)(size_t n, const float* x, float inverse, float zero, float top, uint8_t* q) noexcept;
 
+    // The same with r[i] = max(x[i], 0) beside it, NaN where x is.   r float32 [n]
+    bool (*relu_quantize)(size_t n, const float* x, float inverse, float zero, float top, float* r, uint8_t* q) noexcept;
+
     // out[i] = q[i] - zero; exact in bfloat16 for |2 (q - zero)| <= 256
     void (*widen_bf16)(size_t n, const uint8_t* q, float zero, bf16* out) noexcept;
     void (*widen_f32)(size_t n, const uint8_t* q, float zero, float* out) noexcept;

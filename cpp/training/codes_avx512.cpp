@@ -20,6 +20,21 @@ bool quantize(size_t n, const float* x, float inverse, float zero, float top, ui
     return bad == 0;
 }
 
+bool relu_quantize(size_t n, const float* x, float inverse, float zero, float top, float* r, uint8_t* q) noexcept {
+    const __m512 vi = _mm512_set1_ps(inverse), vz = _mm512_set1_ps(zero), vt = _mm512_set1_ps(top), none = _mm512_setzero_ps();
+    __mmask16 bad = 0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 live = first(n - i);
+        const __m512 value = _mm512_maskz_loadu_ps(live, x + i);
+        _mm512_mask_storeu_ps(r + i, live, _mm512_max_ps(none, value));  // max(0, NaN) is NaN: the second operand
+        const __m512 u = _mm512_add_ps(_mm512_mul_ps(value, vi), vz);
+        bad |= _mm512_mask_cmp_ps_mask(live, u, u, _CMP_UNORD_Q);
+        const __m512 clipped = _mm512_min_ps(_mm512_max_ps(u, none), vt);
+        _mm_mask_storeu_epi8(q + i, live, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(clipped)));
+    }
+    return bad == 0;
+}
+
 __m512 load_codes(__mmask16 live, const uint8_t* q) noexcept {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(live, q)));
 }
@@ -69,6 +84,6 @@ void group_sums(size_t rows, size_t channels, size_t groups, const uint8_t* q, i
 
 }  // namespace
 
-const CodeKernels codes_avx512 = {quantize, widen_bf16, widen_f32, group_sums};
+const CodeKernels codes_avx512 = {quantize, relu_quantize, widen_bf16, widen_f32, group_sums};
 
 }  // namespace qz::training

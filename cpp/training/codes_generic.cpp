@@ -17,6 +17,11 @@ bool quantize(size_t n, const float* x, float inverse, float zero, float top, ui
     return all_numbers;
 }
 
+bool relu_quantize(size_t n, const float* x, float inverse, float zero, float top, float* r, uint8_t* q) noexcept {
+    for (size_t i = 0; i < n; i++) r[i] = x[i] < 0 ? 0 : x[i];
+    return quantize(n, x, inverse, zero, top, q);
+}
+
 // Round to nearest, ties to even; the values here are finite.
 bf16 round_bf16(float x) noexcept {
     const uint32_t bits = std::bit_cast<uint32_t>(x);
@@ -42,6 +47,6 @@ void group_sums(size_t rows, size_t channels, size_t groups, const uint8_t* q, i
 
 }  // namespace
 
-const CodeKernels codes_generic = {quantize, widen_bf16, widen_f32, group_sums};
+const CodeKernels codes_generic = {quantize, relu_quantize, widen_bf16, widen_f32, group_sums};
 
 }  // namespace qz::training

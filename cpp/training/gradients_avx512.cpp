@@ -81,56 +81,129 @@ void norm_input(size_t first, size_t rows, size_t channels, const float* g, cons
     }
 }
 
-struct Lanes {
-    __m512d low, high;
-    explicit Lanes(const double* lane) noexcept : low(_mm512_loadu_pd(lane)), high(_mm512_loadu_pd(lane + 8)) {}
-    void add(__m512 x) noexcept {
-        low = _mm512_add_pd(low, low_half(x));
-        high = _mm512_add_pd(high, high_half(x));
-    }
-    void save(double* lane) const noexcept {
-        _mm512_storeu_pd(lane, low);
-        _mm512_storeu_pd(lane + 8, high);
+// The window in registers; the order of operations is that of the plain loops.
+template <bool TRIANGLE>
+struct Opening {
+    __m512 inverse, zero, low, high;
+    const float* peak;
+
+    explicit Opening(const Window& window) noexcept
+        : inverse(_mm512_set1_ps(window.inverse)), zero(_mm512_set1_ps(window.zero)), low(_mm512_set1_ps(window.low)),
+          high(_mm512_set1_ps(window.high)), peak(window.peak) {}
+
+    __m512 position(__m512 x) const noexcept { return _mm512_add_ps(_mm512_mul_ps(x, inverse), zero); }
+
+    // w(u) g of 16 channels from c
+    __m512 through(__mmask16 live, __m512 g, __m512 u, size_t c) const noexcept {
+        if constexpr (TRIANGLE) {
+            const __m512 p = load(live, peak + c);
+            const __m512 distance = _mm512_abs_ps(_mm512_sub_ps(u, _mm512_set1_ps(0.5f)));
+            const __m512 height = _mm512_sub_ps(_mm512_set1_ps(1), _mm512_mul_ps(distance, p));
+            return _mm512_mul_ps(g, _mm512_mul_ps(_mm512_max_ps(height, _mm512_setzero_ps()), p));
+        } else {
+            const __mmask16 open = _mm512_cmp_ps_mask(u, low, _CMP_GE_OQ) & _mm512_cmp_ps_mask(u, high, _CMP_LE_OQ);
+            return _mm512_maskz_mov_ps(open, g);
+        }
     }
 };
 
-template <class T>
-void box(size_t n, const T* g, const float* x, float inverse, float zero, float low, float high, float* out, double* lane) noexcept {
-    const __m512 vi = _mm512_set1_ps(inverse), vz = _mm512_set1_ps(zero), from = _mm512_set1_ps(low), to = _mm512_set1_ps(high);
-    Lanes lanes(lane);
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 live = first_lanes(n - i);
-        const __m512 u = _mm512_add_ps(_mm512_mul_ps(load(live, x + i), vi), vz);
-        const __mmask16 open = _mm512_cmp_ps_mask(u, from, _CMP_GE_OQ) & _mm512_cmp_ps_mask(u, to, _CMP_LE_OQ);
-        const __m512 grad = _mm512_maskz_mov_ps(open, load(live, g + i));
-        store(live, _mm512_mul_ps(grad, vi), out + i);
-        lanes.add(_mm512_mul_ps(grad, _mm512_sub_ps(u, vz)));
+void add_to(double* total, __mmask16 live, const __m512d value[2]) noexcept {
+    for (int half = 0; half < 2; half++) {
+        const __mmask8 mask = static_cast<__mmask8>(live >> (8 * half));
+        _mm512_mask_storeu_pd(total + 8 * half, mask, _mm512_add_pd(_mm512_maskz_loadu_pd(mask, total + 8 * half), value[half]));
     }
-    lanes.save(lane);
+}
+
+void accumulate(__m512d sum[2], __m512 x) noexcept {
+    sum[0] = _mm512_add_pd(sum[0], low_half(x));
+    sum[1] = _mm512_add_pd(sum[1], high_half(x));
+}
+
+template <bool TRIANGLE, class T>
+void coded_sums_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, const Window& window,
+                   const float* shift, Borders borders, double* total) noexcept {
+    const Opening<TRIANGLE> opening(window);
+    for (size_t c = 0; c < channels; c += 16) {
+        const __mmask16 live = first_lanes(channels - c);
+        const __m512 m = load(live, epilogue.multiplier + c);
+        __m512d by_one[2] = {}, by_sum[2] = {}, by_step[2] = {};
+        for (size_t r = 0; r < rows; r++) {
+            const size_t i = r * channels + c, of_class = class_at(borders, first + r) * channels + c;
+            __m512 a = load(live, sums + i);
+            const __m512 u = opening.position(_mm512_add_ps(_mm512_mul_ps(a, m), load(live, epilogue.offset + of_class)));
+            const __m512 through = opening.through(live, load(live, g + i), u, c);
+            const __m512 grad = _mm512_mul_ps(through, opening.inverse);
+            if (shift) a = _mm512_sub_ps(a, load(live, shift + of_class));
+            accumulate(by_one, grad);
+            accumulate(by_sum, _mm512_mul_ps(grad, a));
+            accumulate(by_step, _mm512_mul_ps(through, _mm512_sub_ps(u, opening.zero)));
+        }
+        add_to(total + c, live, by_one);
+        add_to(total + channels + c, live, by_sum);
+        add_to(total + 2 * channels + c, live, by_step);
+    }
 }
 
 template <class T>
-void triangle(size_t rows, size_t channels, const T* g, const float* x, float inverse, float zero, const float* peak, float* out,
-              double* lane) noexcept {
-    const __m512 vi = _mm512_set1_ps(inverse), vz = _mm512_set1_ps(zero), one = _mm512_set1_ps(1), center = _mm512_set1_ps(0.5f);
-    Lanes lanes(lane);
+void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+                const float* shift, Borders borders, double* total) noexcept {
+    (window.peak ? coded_sums_of<true, T> : coded_sums_of<false, T>)(first, rows, channels, g, sums, epilogue, window, shift, borders, total);
+}
+
+template <bool TRIANGLE, class T>
+void coded_input_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, const Window& window,
+                    const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+    const Opening<TRIANGLE> opening(window);
+    for (size_t r = 0; r < rows; r++) {
+        const size_t of_class = class_at(borders, first + r) * channels;
+        for (size_t c = 0; c < channels; c += 16) {
+            const __mmask16 live = first_lanes(channels - c);
+            const size_t i = r * channels + c;
+            const __m512 a = load(live, sums + i), product = _mm512_mul_ps(a, load(live, epilogue.multiplier + c));
+            const __m512 u = opening.position(_mm512_add_ps(product, load(live, epilogue.offset + of_class + c)));
+            const __m512 grad = _mm512_mul_ps(opening.through(live, load(live, g + i), u, c), opening.inverse);
+            const __m512 rest = _mm512_add_ps(_mm512_mul_ps(a, load(live, by_sum + c)), load(live, constant + of_class + c));
+            store(live, _mm512_add_ps(_mm512_mul_ps(grad, load(live, by_g + c)), rest), out + i);
+        }
+    }
+}
+
+template <class T>
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+    (window.peak ? coded_input_of<true, T> : coded_input_of<false, T>)(first, rows, channels, g, sums, epilogue, window, by_g, by_sum,
+                                                                      constant, borders, out);
+}
+
+template <bool TRIANGLE, class T>
+void through_window_of(size_t rows, size_t channels, const T* g, const float* x, const Window& window, const float* skip, float* out,
+                       double* lane) noexcept {
+    const Opening<TRIANGLE> opening(window);
+    __m512d by_step[2] = {_mm512_loadu_pd(lane), _mm512_loadu_pd(lane + 8)};
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < channels; c += 16) {
             const __mmask16 live = first_lanes(channels - c);
             const size_t i = r * channels + c;
-            const __m512 p = load(live, peak + c);
-            const __m512 u = _mm512_add_ps(_mm512_mul_ps(load(live, x + i), vi), vz);
-            const __m512 height = _mm512_sub_ps(one, _mm512_mul_ps(_mm512_abs_ps(_mm512_sub_ps(u, center)), p));
-            const __m512 grad = _mm512_mul_ps(load(live, g + i), _mm512_mul_ps(_mm512_max_ps(height, _mm512_setzero_ps()), p));
-            store(live, _mm512_mul_ps(grad, vi), out + i);
-            lanes.add(_mm512_mul_ps(grad, _mm512_sub_ps(u, vz)));
+            const __m512 value = load(live, x + i), u = opening.position(value);
+            const __m512 through = opening.through(live, load(live, g + i), u, c);
+            const __mmask16 positive = skip ? _mm512_mask_cmp_ps_mask(live, value, _mm512_setzero_ps(), _CMP_GT_OQ) : 0;
+            const __m512 beside = _mm512_maskz_loadu_ps(positive, skip + i);
+            store(live, _mm512_add_ps(_mm512_mul_ps(through, opening.inverse), beside), out + i);
+            accumulate(by_step, _mm512_maskz_mul_ps(live, through, _mm512_sub_ps(u, opening.zero)));
         }
-    lanes.save(lane);
+    _mm512_storeu_pd(lane, by_step[0]);
+    _mm512_storeu_pd(lane + 8, by_step[1]);
+}
+
+template <class T>
+void through_window(size_t rows, size_t channels, const T* g, const float* x, Window window, const float* skip, float* out,
+                    double* lane) noexcept {
+    (window.peak ? through_window_of<true, T> : through_window_of<false, T>)(rows, channels, g, x, window, skip, out, lane);
 }
 
 }  // namespace
 
-const GradientKernels gradients_avx512 = {norm_sums,   norm_input<float>, norm_input<bf16>, box<float>,
-                                          box<bf16>,   triangle<float>,   triangle<bf16>};
+const GradientKernels gradients_avx512 = {norm_sums,          norm_input<float>, norm_input<bf16>,      coded_sums<float>,    coded_sums<bf16>,
+                                          coded_input<float>, coded_input<bf16>, through_window<float>, through_window<bf16>};
 
 }  // namespace qz::training

@@ -45,33 +45,60 @@ void norm_input(size_t first, size_t rows, size_t channels, const float* g, cons
     }
 }
 
+// w(u) g
+float opened(float g, float u, const Window& window, size_t c) noexcept {
+    if (!window.peak) return u >= window.low && u <= window.high ? g : 0.0f;
+    const float height = 1 - std::fabs(u - 0.5f) * window.peak[c];
+    return g * ((height > 0 ? height : 0) * window.peak[c]);
+}
+
 template <class T>
-void box(size_t n, const T* g, const float* x, float inverse, float zero, float low, float high, float* out, double* lane) noexcept {
-    for (size_t i = 0; i < n; i++) {
-        const float u = x[i] * inverse + zero;
-        const float grad = u >= low && u <= high ? value(g[i]) : 0.0f;
-        out[i] = grad * inverse;
-        lane[i % 16] += grad * (u - zero);
+void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+                const float* shift, Borders borders, double* total) noexcept {
+    for (size_t r = 0; r < rows; r++) {
+        const size_t at = class_at(borders, first + r) * channels;
+        for (size_t c = 0; c < channels; c++) {
+            float a = sums[r * channels + c];
+            const float u = (a * epilogue.multiplier[c] + epilogue.offset[at + c]) * window.inverse + window.zero;
+            const float through = opened(value(g[r * channels + c]), u, window, c), grad = through * window.inverse;
+            if (shift) a -= shift[at + c];
+            total[c] += grad;
+            total[channels + c] += grad * a;
+            total[2 * channels + c] += through * (u - window.zero);
+        }
     }
 }
 
 template <class T>
-void triangle(size_t rows, size_t channels, const T* g, const float* x, float inverse, float zero, const float* peak, float* out,
-              double* lane) noexcept {
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+    for (size_t r = 0; r < rows; r++) {
+        const size_t at = class_at(borders, first + r) * channels;
+        for (size_t c = 0; c < channels; c++) {
+            const size_t i = r * channels + c;
+            const float u = (sums[i] * epilogue.multiplier[c] + epilogue.offset[at + c]) * window.inverse + window.zero;
+            const float grad = opened(value(g[i]), u, window, c) * window.inverse;
+            store(grad * by_g[c] + (sums[i] * by_sum[c] + constant[at + c]), out + i);
+        }
+    }
+}
+
+template <class T>
+void through_window(size_t rows, size_t channels, const T* g, const float* x, Window window, const float* skip, float* out,
+                    double* lane) noexcept {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < channels; c++) {
             const size_t i = r * channels + c;
-            const float u = x[i] * inverse + zero;
-            const float height = 1 - std::fabs(u - 0.5f) * peak[c];
-            const float grad = value(g[i]) * ((height > 0 ? height : 0) * peak[c]);
-            out[i] = grad * inverse;
-            lane[c % 16] += grad * (u - zero);
+            const float u = x[i] * window.inverse + window.zero;
+            const float through = opened(value(g[i]), u, window, c);
+            out[i] = through * window.inverse + (skip && x[i] > 0 ? skip[i] : 0.0f);
+            lane[c % 16] += through * (u - window.zero);
         }
 }
 
 }  // namespace
 
-const GradientKernels gradients_generic = {norm_sums,   norm_input<float>, norm_input<bf16>, box<float>,
-                                           box<bf16>,   triangle<float>,   triangle<bf16>};
+const GradientKernels gradients_generic = {norm_sums,        norm_input<float>,  norm_input<bf16>,      coded_sums<float>,    coded_sums<bf16>,
+                                           coded_input<float>, coded_input<bf16>, through_window<float>, through_window<bf16>};
 
 }  // namespace qz::training

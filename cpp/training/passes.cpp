@@ -87,6 +87,15 @@ bool quantize(const KernelSet& set, Rows rows, const float* x, float inverse, fl
     return bad == 0;
 }
 
+bool relu_quantize(const KernelSet& set, Rows rows, const float* x, float inverse, float zero, float top, float* r, uint8_t* q) {
+    double bad = 0;
+    add_chunks(rows, 1, &bad, [&](size_t first, size_t count, double* part) {
+        const size_t at = first * rows.channels;
+        *part = set.codes.relu_quantize(count * rows.channels, x + at, inverse, zero, top, r + at, q + at) ? 0 : 1;
+    });
+    return bad == 0;
+}
+
 void widen(const KernelSet& set, Rows rows, const uint8_t* q, float zero, void* out, bool is_bf16) {
     for_chunks(rows, [&](size_t, size_t first, size_t count) {
         const size_t at = first * rows.channels, n = count * rows.channels;
@@ -120,11 +129,24 @@ void statistics(const KernelSet& set, Rows rows, const float* sums, const float*
     });
 }
 
-void epilogue(const KernelSet& set, Rows rows, const float* sums, const float* multiplier, const float* offset, Borders borders, float* y) {
-    for_chunks(rows, [&](size_t, size_t first, size_t count) {
+void epilogue(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float* y) {
+    const auto [multiplier, offset] = epilogue;
+    for_chunks(rows, [&, multiplier = multiplier, offset = offset](size_t, size_t first, size_t count) {
         const size_t at = first * rows.channels;
         set.sums.epilogue(first, count, rows.channels, sums + at, multiplier, offset, borders, y + at);
     });
+}
+
+bool epilogue_codes(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float inverse, float zero,
+                    float top, float* y, uint8_t* q) {
+    double bad = 0;
+    add_chunks(rows, 1, &bad, [&](size_t first, size_t count, double* part) {
+        const size_t at = first * rows.channels;
+        const bool are_numbers = set.sums.epilogue_codes(first, count, rows.channels, sums + at, epilogue.multiplier, epilogue.offset, borders,
+                                                         inverse, zero, top, y + at, q + at);
+        *part = are_numbers ? 0 : 1;
+    });
+    return bad == 0;
 }
 
 void norm_sums(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* shift, Borders borders, double* total) {
@@ -146,19 +168,43 @@ void norm_input(const KernelSet& set, Rows rows, const float* g, const float* su
     });
 }
 
-double window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Quantizer quantizer, float* out) {
+void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
+                const float* shift, Borders borders, double* total) {
+    const size_t c = rows.channels;
+    add_chunks(rows, 3 * c, total, [&](size_t first, size_t count, double* part) {
+        const size_t at = first * c;
+        if (is_bf16)
+            set.gradients.coded_sums_bf16(first, count, c, static_cast<const bf16*>(g) + at, sums + at, epilogue, window, shift, borders, part);
+        else
+            set.gradients.coded_sums_f32(first, count, c, static_cast<const float*>(g) + at, sums + at, epilogue, window, shift, borders, part);
+    });
+}
+
+void coded_input(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out) {
     const GradientKernels& kernels = set.gradients;
-    const auto [inverse, zero, low, high, peak] = quantizer;
+    for_chunks(rows, [&](size_t, size_t first, size_t count) {
+        const size_t at = first * rows.channels, c = rows.channels;
+        if (is_bf16)
+            kernels.coded_input_bf16(first, count, c, static_cast<const bf16*>(g) + at, sums + at, epilogue, window, by_g, by_sum, constant,
+                                     borders, static_cast<bf16*>(out) + at);
+        else
+            kernels.coded_input_f32(first, count, c, static_cast<const float*>(g) + at, sums + at, epilogue, window, by_g, by_sum, constant,
+                                    borders, static_cast<float*>(out) + at);
+    });
+}
+
+double through_window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Window window, const float* skip,
+                      float* out) {
     const size_t c = rows.channels;
     double lane[16];
-    add_chunks(rows, 16, lane, [&, inverse = inverse, zero = zero, low = low, high = high, peak = peak](size_t first, size_t count, double* part) {
-        const size_t at = first * c;
-        const float* g_f32 = static_cast<const float*>(g) + at;
-        const bf16* g_bf16 = static_cast<const bf16*>(g) + at;
-        if (peak && is_bf16) kernels.triangle_bf16(count, c, g_bf16, x + at, inverse, zero, peak, out + at, part);
-        else if (peak) kernels.triangle_f32(count, c, g_f32, x + at, inverse, zero, peak, out + at, part);
-        else if (is_bf16) kernels.box_bf16(count * c, g_bf16, x + at, inverse, zero, low, high, out + at, part);
-        else kernels.box_f32(count * c, g_f32, x + at, inverse, zero, low, high, out + at, part);
+    add_chunks(rows, 16, lane, [&](size_t first, size_t count, double* part) {
+        const size_t at = first * c, n = window.peak ? count : 1, width = window.peak ? c : count * c;  // the box knows no channels
+        const float* beside = skip ? skip + at : nullptr;
+        if (is_bf16)
+            set.gradients.window_bf16(n, width, static_cast<const bf16*>(g) + at, x + at, window, beside, out + at, part);
+        else
+            set.gradients.window_f32(n, width, static_cast<const float*>(g) + at, x + at, window, beside, out + at, part);
     });
     double sum = 0;
     for (double part : lane) sum += part;

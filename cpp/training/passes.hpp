@@ -36,6 +36,9 @@ struct Geometry {  // of a 2-d convolution; the first of a pair is vertical
 
 bool quantize(const KernelSet& set, Rows rows, const float* x, float inverse, float zero, float top, uint8_t* q);
 
+// The same and r = max(x, 0)
+bool relu_quantize(const KernelSet& set, Rows rows, const float* x, float inverse, float zero, float top, float* r, uint8_t* q);
+
 // out = q - zero as float32, or bfloat16 where `is_bf16`
 void widen(const KernelSet& set, Rows rows, const uint8_t* q, float zero, void* out, bool is_bf16);
 
@@ -47,7 +50,10 @@ float add_window_sums(const KernelSet& set, Rows rows, size_t groups, const int3
 // total float64 [2][channels], set here; see SumKernels::statistics
 void statistics(const KernelSet& set, Rows rows, const float* sums, const float* shift, Borders borders, double* total);
 
-void epilogue(const KernelSet& set, Rows rows, const float* sums, const float* multiplier, const float* offset, Borders borders, float* y);
+void epilogue(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float* y);
+
+bool epilogue_codes(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float inverse, float zero,
+                    float top, float* y, uint8_t* q);
 
 // total float64 [2][channels], set here; see GradientKernels::norm_sums
 void norm_sums(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* shift, Borders borders, double* total);
@@ -55,14 +61,16 @@ void norm_sums(const KernelSet& set, Rows rows, const float* g, const float* sum
 void norm_input(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* by_g, const float* by_sum,
                 const float* constant, Borders borders, void* out, bool is_bf16);
 
-struct Quantizer {
-    float inverse, zero;
-    float low, high;    // of the box window
-    const float* peak;  // [channels] of the triangle window: 1 / half width; null: the box
-};
+// The two for the gradient g of the codes of y: total float64 [3][channels], set here; out has the type of g.
+void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
+                const float* shift, Borders borders, double* total);
+
+void coded_input(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out);
 
 // out = gradient of x; returns the sum of w(u) g (u - zero)
-double window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Quantizer quantizer, float* out);
+double through_window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Window window, const float* skip,
+                      float* out);
 
 struct CodedWeights {
     std::vector<int> bits;

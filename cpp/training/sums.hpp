@@ -26,6 +26,10 @@ struct SumKernels {
     // y = A * m[c] + t[class][c]: one multiplication, one addition, each rounded. y may be A.
     void (*epilogue)(size_t first, size_t rows, size_t channels, const float* sums, const float* multiplier, const float* offset,
                      Borders borders, float* y) noexcept;
+
+    // The same, and the codes of y for the layer that reads it: q = clip(rint(y inverse + zero), 0, top). Returns as quantize does.
+    bool (*epilogue_codes)(size_t first, size_t rows, size_t channels, const float* sums, const float* multiplier, const float* offset,
+                           Borders borders, float inverse, float zero, float top, float* y, uint8_t* q) noexcept;
 };
 
 extern const SumKernels sums_generic, sums_avx512;

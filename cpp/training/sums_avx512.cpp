@@ -95,8 +95,29 @@ void epilogue(size_t first, size_t rows, size_t channels, const float* sums, con
     }
 }
 
+bool epilogue_codes(size_t first, size_t rows, size_t channels, const float* sums, const float* multiplier, const float* offset,
+                    Borders borders, float inverse, float zero, float top, float* y, uint8_t* q) noexcept {
+    const __m512 vi = _mm512_set1_ps(inverse), vz = _mm512_set1_ps(zero), vt = _mm512_set1_ps(top);
+    __mmask16 bad = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const float* row_offset = offset + class_at(borders, first + r) * channels;
+        for (size_t c = 0; c < channels; c += 16) {
+            const __mmask16 live = first_lanes(channels - c);
+            const size_t i = r * channels + c;
+            const __m512 product = _mm512_mul_ps(_mm512_maskz_loadu_ps(live, sums + i), _mm512_maskz_loadu_ps(live, multiplier + c));
+            const __m512 value = _mm512_add_ps(product, _mm512_maskz_loadu_ps(live, row_offset + c));
+            _mm512_mask_storeu_ps(y + i, live, value);
+            const __m512 u = _mm512_add_ps(_mm512_mul_ps(value, vi), vz);
+            bad |= _mm512_mask_cmp_ps_mask(live, u, u, _CMP_UNORD_Q);
+            const __m512 clipped = _mm512_min_ps(_mm512_max_ps(u, _mm512_setzero_ps()), vt);  // max(NaN, 0) is its second operand
+            _mm_mask_storeu_epi8(q + i, live, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(clipped)));
+        }
+    }
+    return bad == 0;
+}
+
 }  // namespace
 
-const SumKernels sums_avx512 = {add_window_sums, statistics, epilogue};
+const SumKernels sums_avx512 = {add_window_sums, statistics, epilogue, epilogue_codes};
 
 }  // namespace qz::training

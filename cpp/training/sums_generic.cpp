@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "training/codes.hpp"
 #include "training/sums.hpp"
 
 namespace qz::training {
@@ -40,8 +41,14 @@ void epilogue(size_t first, size_t rows, size_t channels, const float* sums, con
     }
 }
 
+bool epilogue_codes(size_t first, size_t rows, size_t channels, const float* sums, const float* multiplier, const float* offset,
+                    Borders borders, float inverse, float zero, float top, float* y, uint8_t* q) noexcept {
+    epilogue(first, rows, channels, sums, multiplier, offset, borders, y);
+    return codes_generic.quantize(rows * channels, y, inverse, zero, top, q);
+}
+
 }  // namespace
 
-const SumKernels sums_generic = {add_window_sums, statistics, epilogue};
+const SumKernels sums_generic = {add_window_sums, statistics, epilogue, epilogue_codes};
 
 }  // namespace qz::training

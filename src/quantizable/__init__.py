@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from quantizable.artifact import open_artifact as open_artifact
+    from quantizable.artifact import save_artifact as save_artifact
     from quantizable.modes import Mode as Mode
     from quantizable.modes import parse_mode as parse_mode
     from quantizable.modes import parse_modes as parse_modes
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from quantizable.training import train as train
 
 _ROOMS: dict[str, tuple[str, ...]] = {
+    "artifact": ("open_artifact", "save_artifact"),
     "modes": ("Mode", "parse_mode", "parse_modes"),
     "network": (
         "Plan", "at", "convert", "describe", "get_mode", "load", "load_float", "modes_of", "save", "set_mode", "use_mode",

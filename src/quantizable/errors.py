@@ -43,3 +43,24 @@ class TrainingError(QuantizableError, RuntimeError):
 
 class RecordError(QuantizableError, ValueError):
     """A file of records cannot be read."""
+
+
+class ArtifactError(QuantizableError, ValueError):
+    """A .qdnn file cannot be read or written, is cut short or damaged, or does not mean what it says.
+
+    Fields: path (file or address), reason (one of the words in docs/artifact_format.md, for programs), section (its name, or "").
+    """
+
+    def __init__(self, message: str, *, path: str = "", reason: str = "", section: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
+        self.section = section
+
+
+class GraphError(QuantizableError, ValueError):
+    """An IntegerModel does not hold together, or an input does not fit it."""
+
+
+class FreezeError(QuantizableError, TypeError):
+    """A network does something that an IntegerModel has no operation for."""

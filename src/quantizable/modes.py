@@ -17,6 +17,7 @@ FLOAT_BITS = 32
 _LABEL = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(rf"w(\d+)a(\d+)(?::({_LABEL.pattern}))?")
 
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """A bit mode: weight bits and activation bits (1 to 8, or both 32 for ``fp32``), and its exceptions.
@@ -115,13 +116,13 @@ def _rank(mode: Mode) -> tuple[int, int, str]:
     return (-mode.weight_bits - mode.activation_bits, -mode.weight_bits, mode.label)
 
 
-def _with_overrides(mode: Mode, overrides: Mapping[str, object]) -> Mode:
+def _with_overrides(mode: Mode, overrides: object) -> Mode:
     if not isinstance(overrides, Mapping):
         found = type(overrides).__name__
         raise ModeError(f"mode {mode.name!r}: needs a mapping of layer patterns to bits, found {found}; write {{}} for none")
     pairs = []
     for pattern, bits in overrides.items():
-        special = parse_mode(bits)  # type: ignore[arg-type]
+        special = parse_mode(bits)
         if special.is_float:
             raise ModeError(f"mode {mode.name!r}: layer pattern {pattern!r} asks for float; list it in Plan.keep_float instead")
         pairs.append((pattern, (special.weight_bits, special.activation_bits)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +45,20 @@ def seeded(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
+def settled(network: nn.Module, x: Tensor) -> nn.Module:
+    """Return `network` in evaluation, the statistics of its norms those of `x`, as calibration on `x` will find them."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None
+    with torch.no_grad():
+        network(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return network.eval()
+
+
 def skip_net(seed: int = 0) -> nn.Module:
     """Return a SkipNet in evaluation."""
     return seeded(SkipNet(), seed).eval()
@@ -75,3 +91,11 @@ def differing(found: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str
     """Return the names of the modes whose outputs are not equal bit for bit."""
     assert found.keys() == expected.keys()
     return [name for name in expected if not torch.equal(found[name], expected[name])]
+
+
+def tensors_in(value: object) -> list[Tensor]:
+    """Return the tensors of a network's output, whether it is one, a sequence, a mapping, or a dataclass."""
+    if isinstance(value, Tensor):
+        return [value]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else vars(value).values()
+    return [tensor for item in items for tensor in tensors_in(item)]

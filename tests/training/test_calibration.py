@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from conftest import make_network
@@ -41,28 +43,24 @@ def test_norms_hold_the_plain_average_over_batches(batch):
     qz.calibrate(network, parts, modes=["w2a2"])
     means, variances = [], []
     seen = network.bn1.mode_norms["w2a2"]
-    for part in parts:  # a batch alone: the average over one is its own statistics
-        other = qz.at(network, "w2a2")
-        other.load_state_dict(network.state_dict())
-        reestimate_norms_alone(other, part)
-        means.append(other.bn1.mode_norms["w2a2"].running_mean)
-        variances.append(other.bn1.mode_norms["w2a2"].running_var)
+    for part in parts:
+        mean, variance = statistics_of(network, part)
+        means.append(mean)
+        variances.append(variance)
     assert torch.allclose(seen.running_mean, torch.stack(means).mean(0), rtol=1e-5, atol=1e-6)
     assert torch.allclose(seen.running_var, torch.stack(variances).mean(0), rtol=1e-5, atol=1e-6)
     assert int(seen.num_batches_tracked) == 3
     assert seen.momentum == 0.1
 
 
-def reestimate_norms_alone(view, images):
-    """One pass of the first norm's layer over `images`, statistics replaced; by hand."""
-    norm = view.bn1.mode_norms["w2a2"]
-    view.eval()
-    norm.running_mean = torch.zeros_like(norm.running_mean)
-    norm.running_var = torch.ones_like(norm.running_var)
-    norm.train()
+def statistics_of(network, images):
+    """Mean and variance that the first norm takes from one batch in w2a2: those of a norm with momentum 1 after one pass."""
+    other = copy.deepcopy(network).eval()
+    norm = other.bn1.mode_norms["w2a2"].train()
     norm.momentum = 1.0
-    with torch.no_grad():
-        view(images)
+    with torch.no_grad(), qz.use_mode(other, "w2a2"):
+        other(images)
+    return norm.running_mean, norm.running_var
 
 
 def test_modes_not_named_stay_as_they_are(network, batch):

@@ -41,6 +41,8 @@ def _timm(family: str, name: str, size: int = 64, **options: Any) -> Model:
     return Model(family, name, size, options)
 
 
+_SMALL_VIT = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}
+
 MODELS = (
     # residual networks
     _torchvision("ResNet", "resnet18"),
@@ -53,7 +55,7 @@ MODELS = (
     _timm("BAT-ResNeXt (bilinear attention)", "bat_resnext26ts", 256),
     _timm("ECA-BoTNeXt", "eca_botnext26ts_256", 128, img_size=128),
     _timm("LambdaNet", "lambda_resnet26rpt_256", 128, img_size=128),
-    _timm("HaloNet", "halonet_h1", 256),
+    _timm("HaloNet", "halonet26t", 256),
     _timm("SE-ResNet", "legacy_seresnet18"),
     _timm("SKNet", "skresnet18"),
     _timm("ResNeSt", "resnest14d"),
@@ -62,7 +64,6 @@ MODELS = (
     _timm("DPN", "dpn48b"),
     _timm("RDNet", "rdnet_tiny", num_blocks_list=(1, 1, 1, 1, 1, 1, 1)),
     # plain and dense
-    _torchvision("AlexNet", "alexnet"),
     _timm("VGG", "VGG", cfg=[16, "M", 32, "M", 32, "M", 32, "M", 32, "M"], norm_layer=nn.BatchNorm2d),
     _torchvision("SqueezeNet", "squeezenet1_1"),
     _torchvision("DenseNet", "densenet121"),
@@ -114,7 +115,7 @@ MODELS = (
     _timm("ResMLP", "resmlp_12_224", img_size=64),
     _timm("Sequencer", "sequencer2d_s", img_size=64, layers=(1, 1, 1, 1)),
     # transformers
-    _torchvision("ViT (torchvision)", "VisionTransformer", 32, image_size=32, patch_size=8, num_layers=2, num_heads=4, hidden_dim=64, mlp_dim=128),
+    _torchvision("ViT (nn.MultiheadAttention)", "VisionTransformer", 32, **_SMALL_VIT),
     _timm("ViT", "test_vit", 32, img_size=32),
     _timm("ViT, relative positions", "test_vit_relpos", 32, img_size=32),
     _timm("ViT, hybrid", "vit_tiny_r_s16_p8_224", img_size=64, depth=2),

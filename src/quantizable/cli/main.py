@@ -14,6 +14,7 @@ from quantizable.errors import QuantizableError
 
 COMMANDS = {
     "train": "train a network in all its bit modes, as a recipe says",
+    "study": "carry out a grid of recipes and seeds, resumable",
     "evaluate": "measure a checkpoint's accuracy in every mode",
     "calibrate": "estimate the steps and norms of modes, without training",
     "describe": "show layer by layer what a network became and why",

@@ -3,8 +3,11 @@
 A recipe is a TOML file with everything a run depends on: network, data, modes, loss, optimizer. Words such as train.lr=0.1
 replace one key each. The folder of the run gets recipe.toml, records.jsonl and, at the end, checkpoint/.
 
-A run that was stopped or killed goes on where it was when the same command is given again, to the same numbers. Several
-processes: torchrun --nproc_per_node 2 -m quantizable train RECIPE.toml
+A run that was stopped or killed goes on where it was when the same command is given again, to the same numbers.
+
+Several processes, each on its part of every batch (-o, as torchrun takes --run for its own):
+
+  torchrun --nproc_per_node 2 -m quantizable train RECIPE.toml -o FOLDER
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `quantizable train`."""
     parser.add_argument("recipe", metavar="RECIPE.toml", help="for example recipes/digits.toml")
     parser.add_argument("overrides", nargs="*", metavar="SECTION.KEY=VALUE", help="replaces one key, for example train.lr=0.1")
-    parser.add_argument("--run", metavar="FOLDER", help="where records and checkpoint go (default: results/<name of the recipe>)")
+    parser.add_argument("-o", "--run", metavar="FOLDER", help="where records and checkpoint go (default: results/<name of the recipe>)")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 

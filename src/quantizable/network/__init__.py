@@ -14,6 +14,7 @@ from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.plan import Plan, Structure, nearest
 from quantizable.network.quantizers import QUANTIZERS, ActivationQuantizer, WeightQuantizer
 from quantizable.network.switch import at, get_mode, modes_of, set_mode, switch_of, unwrap, use_mode
+from quantizable.network.unit import fold
 
 __all__ = [
     "QUANTIZERS",
@@ -31,6 +32,7 @@ __all__ = [
     "conversion_of",
     "convert",
     "describe",
+    "fold",
     "get_mode",
     "layer_reports",
     "load",

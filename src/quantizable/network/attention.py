@@ -72,6 +72,8 @@ class QuantizedAttention(QuantizedLayer):
         v, s = self.weight_quantizer(layer.in_proj_weight.float(), mode, weight_bits)
         bound = layer.embed_dim * (2**weight_bits - 1)
         out = []
+        if not (self.memory_quantizers[mode].is_ready or query is key or key is value):  # one step serves both: let it see both
+            self.ready_input(torch.cat((key.flatten(0, -2), value.flatten(0, -2))), mode, self.memory_quantizers)
         for part, x in enumerate((query, key, value)):
             rows = slice(part * layer.embed_dim, (part + 1) * layer.embed_dim)
             quantizers = self.input_quantizers if x is query else self.memory_quantizers

@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file with every tensor, and how the network was converted in its header. No pickle.
 
-    <folder>/model.safetensors     all tensors; metadata "quantizable": modes, plan, structure as JSON
-    <folder>/quantizable.json      the same JSON, for people; never read
+The folder holds:
+    model.safetensors     all tensors; metadata "quantizable": modes, plan, structure as JSON
+    quantizable.json      the same JSON, for people; never read
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def _structure(values: Mapping[str, Any]) -> Structure:
     def pairs(key: str) -> tuple[tuple[str, str], ...]:
         return tuple((str(a), str(b)) for a, b in values.get(key, ()))
 
-    kept = (pairs(key) for key in ("norms", "shared_inputs", "relus_read_by_layers_only"))
+    kept = (pairs(key) for key in ("norms", "shared_inputs", "relus_read_by_layers_only", "idle"))
     return Structure(str(values["first"]), str(values["last"]), *kept)
 
 

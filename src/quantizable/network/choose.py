@@ -27,6 +27,17 @@ class Choice:
     norms: dict[str, nn.Module]
     reasons: dict[str, str]
 
+    def keep_float(self, layer: str, why: str) -> None:
+        """Take a layer out of those that get bits.
+
+        Raises:
+            ConvertError: it was the last one.
+        """
+        del self.layers[layer]
+        self.reasons[layer] = why
+        if not self.layers:
+            raise ConvertError(f"{layer}: the only layer left to quantize, found: {why}; give an example that runs the layers")
+
 
 def choose(network: nn.Module, plan: Plan) -> Choice:
     """Return what becomes of each module of `network` that has weights.

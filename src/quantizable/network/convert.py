@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from quantizable.errors import ConvertError, ModeError, RangeError
+from quantizable.errors import ConvertError, ModeError, PlanError, RangeError
 from quantizable.modes import Mode, parse_modes
 from quantizable.network.attention import ATTENTION, QuantizedAttention, QuantizedEncoder, QuantizedEncoderLayer
 from quantizable.network.choose import Choice, check_patterns, choose, kind_in
@@ -51,8 +51,8 @@ def convert(
         plan: how layers are treated; the default is nested codes with 8 bits for the first and the last layer.
         skip: patterns of layers that stay float, added to the plan's keep_float.
         example: an input (tensor, tuple of arguments, or mapping). With it, layers and the norms behind them become one unit,
-            first and last are those that run first and last, and layers that read one tensor share its codes. Without it they
-            are taken by their order in the network, and norms stay by themselves.
+            first and last are those that run first and last, and layers that read one tensor share its codes; layers that do
+            not run stay float. Without it they are taken by their order in the network, and norms stay by themselves.
         structure: what an earlier trace found, instead of `example`.
 
     Raises:
@@ -68,9 +68,11 @@ def convert(
     plan = replace(plan, keep_float=(*plan.keep_float, *skip))
     network = copy.deepcopy(network)
     choice = choose(network, plan)
-    check_patterns(network, choice.layers, choice.reasons, plan=plan, modes=wanted)
     if structure is None:
         structure = Structure() if example is None else trace(network, choice.layers, choice.norms, example)
+    for name, why in structure.idle:
+        choice.keep_float(name, why)
+    check_patterns(network, choice.layers, choice.reasons, plan=plan, modes=wanted)
     names = list(choice.layers)
     structure = replace(structure, first=structure.first or names[0], last=structure.last or names[-1])
     switch = Switch(wanted, wanted[0])
@@ -92,6 +94,8 @@ def add_mode(network: nn.Module, mode: Mode) -> None:
         PlanError: a pattern of the mode's overrides fits no layer.
     """
     network, switch = unwrap(network), switch_of(network)
+    if switch.is_fixed:
+        raise ModeError(f"mode {mode.name!r}: this view stays in {switch.mode.name!r}; add modes to the network it views")
     if any(own.name == mode.name for own in switch.modes):
         raise ModeError(f"mode {mode.name!r}: already a mode of this network; calibrate it, or give it a label such as '{mode.name}:b'")
     conversion = conversion_of(network)
@@ -216,7 +220,8 @@ def _join(network: nn.Module, structure: Structure) -> Structure:
     norms, shared = [], []
     for name, norm_name in structure.norms:
         norm = network.get_submodule(norm_name)
-        assert isinstance(norm, BitSpecificNorm)
+        if not isinstance(norm, BitSpecificNorm):
+            raise PlanError(f"structure: {norm_name!r} is no norm, found {type(norm).__name__}; trace the network anew with an example")
         is_plain = isinstance(norm, nn.modules.batchnorm._BatchNorm) or len(norm.mode_norms) > 0
         if name in layers and is_plain and not isinstance(norm, nn.SyncBatchNorm):  # that one gathers from all processes itself
             layers[name]._norm, norm._is_absorbed = (norm,), True

@@ -101,11 +101,13 @@ class QuantizedLayer(Switchable):
         """
         quantizer = (self.input_quantizers if quantizers is None else quantizers)[mode]
         assert isinstance(quantizer, ActivationQuantizer)
-        before_relu = _before_relu(x) if quantizer.reads_pre_activation else None
+        before_relu = _before_relu(x) if quantizer.reads_pre_activation and not quantizer.is_signed else None
         source = x if before_relu is None else before_relu
         if not quantizer.is_ready:
             if not self.training:
                 raise CalibrationError(f"{self._layer_name}: no step in mode {mode}; call calibrate(network, loader), or train first")
+            if not bool(torch.isfinite(source).all()):
+                raise CalibrationError(f"{self._layer_name}: its input in mode {mode} is not finite; check the float network and the data")
             is_signed = before_relu is None and not self._reads_relu and bool((x < 0).any())
             _estimate(quantizer, source.float(), is_signed=is_signed)
         return quantizer, source
@@ -138,7 +140,7 @@ class QuantizedReLU(Switchable):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return max(input, 0), shape and dtype of `input`; `input` itself where the readers clip."""
-        if self._switch.mode.is_float or torch.compiler.is_compiling():
+        if self._switch.mode.is_float or torch.compiler.is_compiling() or input.is_inference():  # those count no versions
             return super().forward(input)  # type: ignore[no-any-return]
         out = F.relu(input)
         setattr(out, _PRE_ACTIVATION, (input, input._version, out._version))
@@ -225,6 +227,7 @@ KINDS: dict[str, Kind] = {  # by name, so that timm need not be there
     "torch.nn.modules.conv.Conv2d": _CONVOLUTION,
     "torch.nn.modules.conv.Conv3d": _CONVOLUTION,
     "torch.nn.modules.linear.Linear": Kind(multiply, _weight, -1, _in_features),
+    "timm.layers.linear.Linear": Kind(multiply, _weight, -1, _in_features),
     "timm.layers.conv2d_same.Conv2dSame": Kind(_convolve_same, _weight, 1, _in_channels),
     "timm.layers.std_conv.StdConv2d": Kind(_convolve, _standardised, 1, _in_channels),
     "timm.layers.std_conv.StdConv2dSame": Kind(_convolve_same, _standardised, 1, _in_channels),

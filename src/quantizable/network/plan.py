@@ -88,6 +88,7 @@ class Structure:
     shared_inputs: pairs (layer, earlier layer) that read the same tensor: they share its codes.
     relus_read_by_layers_only: pairs (ReLU, layer), all layers that read a ReLU's output where nothing else reads it and they read
         nothing else: their codes clip at zero themselves.
+    idle: pairs (layer, why) for layers that the pass did not call, or whose weight it read without calling them: they stay float.
     """
 
     first: str | None = None
@@ -95,6 +96,7 @@ class Structure:
     norms: tuple[tuple[str, str], ...] = field(default=())
     shared_inputs: tuple[tuple[str, str], ...] = field(default=())
     relus_read_by_layers_only: tuple[tuple[str, str], ...] = field(default=())
+    idle: tuple[tuple[str, str], ...] = field(default=())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

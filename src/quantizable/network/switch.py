@@ -25,7 +25,7 @@ class Switch:
         self.is_fixed = is_fixed
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "mode" and getattr(self, "is_fixed", False) and str(value) != self.mode.name:
+        if name == "mode" and getattr(self, "is_fixed", False) and value != getattr(self, "mode", value):
             raise ModeError(f"set_mode: this view stays in {self.mode.name!r}; make another with at(network, {str(value)!r})")
         super().__setattr__(name, value)
 

@@ -26,10 +26,12 @@ def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[st
         layers, norms: the modules of interest by name.
         example: an input tensor, a tuple of arguments, or a mapping of keyword arguments.
     """
-    watch = _Watch()
+    watch = _Watch(_readers_of_weights(network, layers))
     relus = {name: module for name, module in network.named_modules() if type(module) is nn.ReLU}
     watched = (*layers.items(), *norms.items(), *relus.items())
     hooks = [module.register_forward_hook(watch.sees(name), with_kwargs=True) for name, module in watched]
+    for module in set().union(*watch.owners.values()):
+        hooks += [module.register_forward_pre_hook(watch.enters, prepend=True), module.register_forward_hook(watch.leaves)]
     try:
         with _evaluating(network), torch.no_grad(), watch:
             watch.results = set(map(id, _tensors(_call(network, example))))
@@ -43,6 +45,7 @@ def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[st
         norms=tuple(_pairs(watch, layers, norms)),
         shared_inputs=tuple(_shared(calls)),
         relus_read_by_layers_only=tuple(_read_by_layers(watch, layers, relus)),
+        idle=tuple(_idle(watch, layers)),
     )
 
 
@@ -56,10 +59,16 @@ class _Call(NamedTuple):
 
 
 class _Watch(TorchFunctionMode):
-    """Counts how often each tensor is read, and remembers the calls of modules."""
+    """Counts how often each tensor is read, and remembers the calls of modules.
 
-    def __init__(self) -> None:
+    owners: id of a layer's weight -> the modules whose forward may read it; `past` are the ids that others read.
+    """
+
+    def __init__(self, owners: Mapping[int, set[nn.Module]]) -> None:
         super().__init__()
+        self.owners = owners
+        self.past: set[int] = set()
+        self._running: list[nn.Module] = []
         self.reads: Counter[int] = Counter()
         self.calls: list[_Call] = []
         self.results: set[int] = set()
@@ -73,13 +82,20 @@ class _Watch(TorchFunctionMode):
 
         return hook
 
+    def enters(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._running.append(module)
+
+    def leaves(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        self._running.pop()
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         made = list(_tensors(out))
-        if made and getattr(func, "__name__", "") != "__get__":
+        if made:
             read = list(_tensors((args, kwargs)))
             self._alive += [read, made]
             self.reads.update(map(id, read))
+            self.past.update(key for key in map(id, read) if key in self.owners and self.owners[key].isdisjoint(self._running))
         return out
 
 
@@ -138,6 +154,28 @@ def _shared(calls: Iterable[_Call]) -> Iterator[tuple[str, str]]:
         first = readers.setdefault((id(call.source), call.version), call.name)
         if first != call.name:
             yield call.name, first
+
+
+def _readers_of_weights(network: nn.Module, layers: Mapping[str, nn.Module]) -> dict[int, set[nn.Module]]:
+    """Return id of each layer's weight -> the modules that own it, and attentions whose output projection does."""
+    owners: dict[int, set[nn.Module]] = {id(layer._parameters.get("weight")): set() for layer in layers.values()}
+    for module in network.modules():
+        inside = module.out_proj if isinstance(module, nn.MultiheadAttention) else module
+        for parameter in (*module._parameters.values(), inside._parameters.get("weight")):
+            if parameter is not None and id(parameter) in owners:
+                owners[id(parameter)].add(module)
+    return owners
+
+
+def _idle(watch: _Watch, layers: Mapping[str, nn.Module]) -> Iterator[tuple[str, str]]:
+    """Yield (layer, why) for layers whose forward does not do, or not alone, what their weights do in the network."""
+    called = {layers[call.name] for call in watch.calls if call.name in layers}
+    called |= {module.out_proj for module in called if isinstance(module, nn.MultiheadAttention)}
+    for name, layer in layers.items():
+        if id(layer._parameters.get("weight")) in watch.past:
+            yield name, "its weight is read without calling it"
+        elif layer not in called:
+            yield name, "did not run with the example"
 
 
 @contextmanager

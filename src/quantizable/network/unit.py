@@ -136,4 +136,3 @@ def _along(values: Tensor, like: Tensor, axis: int) -> Tensor:
     shape = [1] * like.ndim
     shape[axis] = -1
     return values.view(shape)
-

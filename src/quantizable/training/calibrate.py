@@ -138,6 +138,8 @@ def _restored_on_failure(network: nn.Module, mode: Mode, *, is_new: bool) -> Ite
     except BaseException:
         for tensor, value in zip(tensors, values, strict=True):
             tensor.detach().copy_(value)
+        for quantizer in _quantizers(network, mode):
+            quantizer.reread()
         if is_new:
             remove_mode(network, mode)
         raise

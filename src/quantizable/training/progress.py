@@ -30,6 +30,7 @@ class Progress:
         self._is_live = self.out.isatty()
         self._start: tuple[float, int] | None = None  # when, and after which step
         self._shown = float("-inf")
+        self._is_open = False  # whether the moving line stands there
         self._recent: deque[tuple[float, int]] = deque()  # (end of a step, its images)
 
     def step(self, step: int, *, epoch: int, epochs: int, losses: Mapping[str, float], images: int) -> None:
@@ -52,10 +53,11 @@ class Progress:
         """Show a line that stays."""
         if self.is_on:
             print(("\r\x1b[2K" if self._is_live else "") + text, file=self.out, flush=True)
+            self._is_open = False
 
     def end(self) -> None:
         """Leave the moving line as it is and go to the next."""
-        if self.is_on and self._is_live and self._start is not None:
+        if self._is_open:
             print(file=self.out, flush=True)
 
     def _speed(self, now: float, step: int) -> list[str]:
@@ -71,6 +73,7 @@ class Progress:
     def _write(self, text: str) -> None:
         if self._is_live:  # cut to the width: a line that wraps cannot be overwritten
             print("\r\x1b[2K" + text[: _width(self.out) - 1], end="", file=self.out, flush=True)
+            self._is_open = True
         else:
             print(text, file=self.out, flush=True)
 

@@ -62,14 +62,25 @@ class ActivationQuantizer(nn.Module):
     def __init__(self, bits: int, n_channels: int, channel_dim: int) -> None:
         super().__init__()
         self.bits, self.n_channels, self.channel_dim = bits, n_channels, channel_dim
-        self._is_ready = False
+        self._is_ready = self._is_signed = False
+        self.zero_point: Tensor
 
     @property
     def is_ready(self) -> bool:
         """True once the step was estimated or loaded."""
         if not self._is_ready:  # kept: reading a step back from a GPU at every pass would stall it
             self._is_ready = self._has_step()
+            self._is_signed = self._is_ready and bool(self.zero_point != 0)
         return self._is_ready
+
+    @property
+    def is_signed(self) -> bool:
+        """True where zero is not the lowest level, so that the codes tell what a ReLU would clip."""
+        return self.is_ready and self._is_signed
+
+    def reread(self) -> None:
+        """Look at step and zero point anew: something wrote them."""
+        self._is_ready = False
 
     def forget(self) -> None:
         """Let the next batch estimate the step anew."""

@@ -38,7 +38,7 @@ class NestedWeightQuantizer(WeightQuantizer):
         self.channel_range.copy_(_channel_range(weight.detach(), self.channel_rms))
 
     def forward(self, weight: Tensor, mode: str, bits: int) -> Integers:
-        return Integers(*NestedWeight.apply(weight, self.channel_range, bits))
+        return Integers(*NestedWeight.apply(weight, self.channel_range, bits))  # type: ignore[no-untyped-call]
 
 
 class NestedActivationQuantizer(ActivationQuantizer):
@@ -82,7 +82,7 @@ class NestedActivationQuantizer(ActivationQuantizer):
         if self.bits == 1 and self.channel_dim == 1:
             half_width = half_width.view((1, -1) + (1,) * (x.ndim - 2))
         n = 2**self.bits - 1
-        codes = NestedActivation.apply(x, self.log_step, self.zero_point, half_width, n)
+        codes = NestedActivation.apply(x, self.log_step, self.zero_point, half_width, n)  # type: ignore[no-untyped-call]
         return Codes(codes, self.log_step.exp(), self.zero_point)
 
 

@@ -1,0 +1,12 @@
+"""Bytes between two sections that nothing describes."""
+
+from __future__ import annotations
+
+from forge import edit_header
+
+REASON = "section-offset"
+SAYS = "starts at 128 and leaves a gap after the one before, which ends at 64"
+
+
+def build(honest: bytes) -> bytes:
+    return edit_header(honest, lambda content: content["sections"][1].update(offset=128))

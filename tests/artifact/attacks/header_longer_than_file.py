@@ -1,0 +1,10 @@
+"""A header length within the limit, and beyond the file."""
+
+from __future__ import annotations
+
+REASON = "truncated"
+SAYS = "of 4194256 bytes of the header"
+
+
+def build(honest: bytes) -> bytes:
+    return honest[:12] + (2**22 - 48).to_bytes(4, "little") + honest[16:]

@@ -1,0 +1,12 @@
+"""A division by zero."""
+
+from __future__ import annotations
+
+from forge import edit_header, node
+
+REASON = "graph"
+SAYS = "stride must be an integer from 1"
+
+
+def build(honest: bytes) -> bytes:
+    return edit_header(honest, lambda content: node(content, "conv").update(stride=[0, 0]))

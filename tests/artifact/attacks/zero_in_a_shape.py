@@ -1,0 +1,12 @@
+"""A shape that holds nothing."""
+
+from __future__ import annotations
+
+from forge import edit_header
+
+REASON = "shape"
+SAYS = "gives a shape of [4, 0]"
+
+
+def build(honest: bytes) -> bytes:
+    return edit_header(honest, lambda content: content["weights"][1].update(shape=[4, 0]))
