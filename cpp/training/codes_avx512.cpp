@@ -47,6 +47,14 @@ __m256i round_bf16(__m512 x) noexcept {
 
 void widen_bf16(size_t n, const uint8_t* q, float zero, bf16* out) noexcept {
     const __m512 vz = _mm512_set1_ps(zero);
+    if (zero == 0) {  // codes have 8 bits: nothing to round
+        for (size_t i = 0; i < n; i += 16) {
+            const __mmask16 live = first(n - i);
+            const __m512i bits = _mm512_castps_si512(load_codes(live, q + i));
+            _mm256_mask_storeu_epi16(out + i, live, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+        }
+        return;
+    }
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 live = first(n - i);
         _mm256_mask_storeu_epi16(out + i, live, round_bf16(_mm512_sub_ps(load_codes(live, q + i), vz)));

@@ -15,14 +15,20 @@ struct Window {
     const float* peak;               // instead: max(0, 1 - |u - 1/2| p) p with p[c] = 1 / half width; or null
 };
 
-// y = A m + t, as SumKernels::epilogue computes it
-struct Epilogue {
-    const float* multiplier;  // m [channels]
-    const float* offset;      // t [classes][channels]
+// The window of the codes of y = A' m + t as one in A' = A - shift: both are lines, and A' needs no way through y and u.
+// Up to a factor per channel, which the caller applies:
+struct SumWindow {
+    bool is_triangle;
+    const float* from;  // [channels]   1 for from <= A' <= to; or, for the triangle, max(0, 1 - |A' from + to|)
+    const float* to;
 };
 
+// Sums here are float32 over so many terms (rows; steps of 16 lanes), then float64: gradients are rounded to bfloat16 anyway,
+// and widening each term would take longer than all the rest.
+constexpr size_t FLOAT_TERMS = 32;
+
 struct GradientKernels {
-    // total[0][c] += sum of g, total[1][c] += sum of g (A - shift[class][c]); products in float32, sums in float64.
+    // total[0][c] += sum of g, total[1][c] += sum of g (A - shift[class][c]).
     //   g, sums float32 [rows][channels]; shift float32 [classes][channels] or null; first as in SumKernels
     void (*norm_sums)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* shift,
                       Borders borders, double* total) noexcept;
@@ -33,16 +39,17 @@ struct GradientKernels {
     void (*norm_input_bf16)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* by_g,
                             const float* by_sum, const float* constant, Borders borders, bf16* out) noexcept;
 
-    // Both for the gradient w(u) g inverse, u = y inverse + zero, of y, where g is that of the codes of y:
-    // total[2][c] += sum of w(u) g (u - zero) beside the two above.   g T [rows][channels], total [3][channels]
-    void (*coded_sums_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, Epilogue epilogue, Window window,
+    // Both for the gradient w(A') g of y, where g is that of the codes of y.   g T [rows][channels]; by_g holds the window's factor
+    void (*coded_sums_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, SumWindow window,
                            const float* shift, Borders borders, double* total) noexcept;
-    void (*coded_sums_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, Epilogue epilogue, Window window,
+    void (*coded_sums_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, SumWindow window,
                             const float* shift, Borders borders, double* total) noexcept;
-    void (*coded_input_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, Epilogue epilogue, Window window,
-                            const float* by_g, const float* by_sum, const float* constant, Borders borders, float* out) noexcept;
-    void (*coded_input_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, Epilogue epilogue, Window window,
-                             const float* by_g, const float* by_sum, const float* constant, Borders borders, bf16* out) noexcept;
+    void (*coded_input_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, SumWindow window,
+                            const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders,
+                            float* out) noexcept;
+    void (*coded_input_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, SumWindow window,
+                             const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders,
+                             bf16* out) noexcept;
 
     // u = x inverse + zero: out = w(u) g inverse, plus skip where x > 0 (skip may be null); lane[c % 16] += w(u) g (u - zero).
     //   g T [rows][channels]; x, skip, out float32; lane float64 [16]

@@ -24,38 +24,42 @@ void store(__mmask16 live, __m512 x, bf16* to) noexcept {
     // by hand: VCVTNEPS2BF16 takes denormals for zero, and would need one more instruction set
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
     const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
     _mm256_mask_storeu_epi16(to, live, _mm512_cvtepi32_epi16(_mm512_mask_set1_epi32(rounded, nan, 0x7fc0)));
+}
+
+void add_to(double* total, __mmask16 live, __m512 x) noexcept {
+    const __m512d value[2] = {low_half(x), high_half(x)};
+    for (int half = 0; half < 2; half++) {
+        const __mmask8 mask = static_cast<__mmask8>(live >> (8 * half));
+        _mm512_mask_storeu_pd(total + 8 * half, mask, _mm512_add_pd(_mm512_maskz_loadu_pd(mask, total + 8 * half), value[half]));
+    }
 }
 
 template <int BLOCKS>
 void norm_sums_of(size_t first, size_t rows, size_t channels, size_t at, __mmask16 live, const float* g, const float* sums,
                   const float* shift, Borders borders, double* total) noexcept {
-    __m512d by_one[BLOCKS][2], by_sum[BLOCKS][2];
-    for (int b = 0; b < BLOCKS; b++)
-        for (int half = 0; half < 2; half++) by_one[b][half] = by_sum[b][half] = _mm512_setzero_pd();
-    for (size_t r = 0; r < rows; r++) {
-        const size_t row = r * channels + at;
-        const float* row_shift = shift ? shift + class_at(borders, first + r) * channels + at : nullptr;
+    for (size_t from = 0; from < rows; from += FLOAT_TERMS) {
+        __m512 by_one[BLOCKS], by_sum[BLOCKS];
+        for (int b = 0; b < BLOCKS; b++) by_one[b] = by_sum[b] = _mm512_setzero_ps();
+        const size_t to = rows - from < FLOAT_TERMS ? rows : from + FLOAT_TERMS;
+        for (size_t r = from; r < to; r++) {
+            const size_t row = r * channels + at;
+            const float* row_shift = shift ? shift + class_at(borders, first + r) * channels + at : nullptr;
+            for (int b = 0; b < BLOCKS; b++) {
+                const __m512 grad = load(live, g + row + 16 * b);
+                __m512 a = load(live, sums + row + 16 * b);
+                if (row_shift) a = _mm512_sub_ps(a, load(live, row_shift + 16 * b));
+                by_one[b] = _mm512_add_ps(by_one[b], grad);
+                by_sum[b] = _mm512_add_ps(by_sum[b], _mm512_mul_ps(grad, a));
+            }
+        }
         for (int b = 0; b < BLOCKS; b++) {
-            const __m512 grad = load(live, g + row + 16 * b);
-            __m512 a = load(live, sums + row + 16 * b);
-            if (row_shift) a = _mm512_sub_ps(a, load(live, row_shift + 16 * b));
-            const __m512 product = _mm512_mul_ps(grad, a);
-            by_one[b][0] = _mm512_add_pd(by_one[b][0], low_half(grad));
-            by_one[b][1] = _mm512_add_pd(by_one[b][1], high_half(grad));
-            by_sum[b][0] = _mm512_add_pd(by_sum[b][0], low_half(product));
-            by_sum[b][1] = _mm512_add_pd(by_sum[b][1], high_half(product));
+            add_to(total + at + 16 * b, live, by_one[b]);
+            add_to(total + channels + at + 16 * b, live, by_sum[b]);
         }
     }
-    for (int b = 0; b < BLOCKS; b++)
-        for (int half = 0; half < 2; half++) {
-            const __mmask8 mask = static_cast<__mmask8>(live >> (8 * half));
-            double* to[2] = {total + at + 16 * b + 8 * half, total + channels + at + 16 * b + 8 * half};
-            _mm512_mask_storeu_pd(to[0], mask, _mm512_add_pd(_mm512_maskz_loadu_pd(mask, to[0]), by_one[b][half]));
-            _mm512_mask_storeu_pd(to[1], mask, _mm512_add_pd(_mm512_maskz_loadu_pd(mask, to[1]), by_sum[b][half]));
-        }
 }
 
 void norm_sums(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* shift, Borders borders,
@@ -70,13 +74,15 @@ void norm_sums(size_t first, size_t rows, size_t channels, const float* g, const
 template <class T>
 void norm_input(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* by_g, const float* by_sum,
                 const float* constant, Borders borders, T* out) noexcept {
-    for (size_t r = 0; r < rows; r++) {
-        const float* row_constant = constant + class_at(borders, first + r) * channels;
-        for (size_t c = 0; c < channels; c += 16) {
-            const __mmask16 live = first_lanes(channels - c);
+    for (size_t c = 0; c < channels; c += 16) {  // what belongs to channels stays in registers while the rows go by
+        const __mmask16 live = first_lanes(channels - c);
+        const __m512 of_g = load(live, by_g + c), of_sum = load(live, by_sum + c);
+        __m512 rest = load(live, constant + c);
+        for (size_t r = 0; r < rows; r++) {
             const size_t i = r * channels + c;
-            const __m512 rest = _mm512_add_ps(_mm512_mul_ps(load(live, sums + i), load(live, by_sum + c)), load(live, row_constant + c));
-            store(live, _mm512_add_ps(_mm512_mul_ps(load(live, g + i), load(live, by_g + c)), rest), out + i);
+            if (borders.class_of) rest = load(live, constant + class_at(borders, first + r) * channels + c);
+            const __m512 by_a = _mm512_add_ps(_mm512_mul_ps(load(live, sums + i), of_sum), rest);
+            store(live, _mm512_add_ps(_mm512_mul_ps(load(live, g + i), of_g), by_a), out + i);
         }
     }
 }
@@ -107,79 +113,89 @@ struct Opening {
     }
 };
 
-void add_to(double* total, __mmask16 live, const __m512d value[2]) noexcept {
-    for (int half = 0; half < 2; half++) {
-        const __mmask8 mask = static_cast<__mmask8>(live >> (8 * half));
-        _mm512_mask_storeu_pd(total + 8 * half, mask, _mm512_add_pd(_mm512_maskz_loadu_pd(mask, total + 8 * half), value[half]));
-    }
-}
+// The window in A' of 16 channels.
+template <bool TRIANGLE>
+struct SumOpening {
+    __m512 from, to;
 
-void accumulate(__m512d sum[2], __m512 x) noexcept {
-    sum[0] = _mm512_add_pd(sum[0], low_half(x));
-    sum[1] = _mm512_add_pd(sum[1], high_half(x));
-}
+    SumOpening(__mmask16 live, const SumWindow& window, size_t c) noexcept : from(load(live, window.from + c)), to(load(live, window.to + c)) {}
 
-template <bool TRIANGLE, class T>
-void coded_sums_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, const Window& window,
-                   const float* shift, Borders borders, double* total) noexcept {
-    const Opening<TRIANGLE> opening(window);
-    for (size_t c = 0; c < channels; c += 16) {
-        const __mmask16 live = first_lanes(channels - c);
-        const __m512 m = load(live, epilogue.multiplier + c);
-        __m512d by_one[2] = {}, by_sum[2] = {}, by_step[2] = {};
-        for (size_t r = 0; r < rows; r++) {
-            const size_t i = r * channels + c, of_class = class_at(borders, first + r) * channels + c;
-            __m512 a = load(live, sums + i);
-            const __m512 u = opening.position(_mm512_add_ps(_mm512_mul_ps(a, m), load(live, epilogue.offset + of_class)));
-            const __m512 through = opening.through(live, load(live, g + i), u, c);
-            const __m512 grad = _mm512_mul_ps(through, opening.inverse);
-            if (shift) a = _mm512_sub_ps(a, load(live, shift + of_class));
-            accumulate(by_one, grad);
-            accumulate(by_sum, _mm512_mul_ps(grad, a));
-            accumulate(by_step, _mm512_mul_ps(through, _mm512_sub_ps(u, opening.zero)));
+    __m512 through(__m512 g, __m512 a) const noexcept {
+        if constexpr (TRIANGLE) {
+            const __m512 distance = _mm512_abs_ps(_mm512_add_ps(_mm512_mul_ps(a, from), to));
+            return _mm512_mul_ps(g, _mm512_max_ps(_mm512_sub_ps(_mm512_set1_ps(1), distance), _mm512_setzero_ps()));
+        } else {
+            const __mmask16 open = _mm512_cmp_ps_mask(a, from, _CMP_GE_OQ) & _mm512_cmp_ps_mask(a, to, _CMP_LE_OQ);
+            return _mm512_maskz_mov_ps(open, g);
         }
-        add_to(total + c, live, by_one);
-        add_to(total + channels + c, live, by_sum);
-        add_to(total + 2 * channels + c, live, by_step);
     }
-}
-
-template <class T>
-void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
-                const float* shift, Borders borders, double* total) noexcept {
-    (window.peak ? coded_sums_of<true, T> : coded_sums_of<false, T>)(first, rows, channels, g, sums, epilogue, window, shift, borders, total);
-}
+};
 
 template <bool TRIANGLE, class T>
-void coded_input_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, const Window& window,
-                    const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
-    const Opening<TRIANGLE> opening(window);
-    for (size_t r = 0; r < rows; r++) {
-        const size_t of_class = class_at(borders, first + r) * channels;
+void coded_sums_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, const SumWindow& window, const float* shift,
+                   Borders borders, double* total) noexcept {
+    for (size_t from = 0; from < rows; from += FLOAT_TERMS) {
+        const size_t to = rows - from < FLOAT_TERMS ? rows : from + FLOAT_TERMS;
         for (size_t c = 0; c < channels; c += 16) {
             const __mmask16 live = first_lanes(channels - c);
-            const size_t i = r * channels + c;
-            const __m512 a = load(live, sums + i), product = _mm512_mul_ps(a, load(live, epilogue.multiplier + c));
-            const __m512 u = opening.position(_mm512_add_ps(product, load(live, epilogue.offset + of_class + c)));
-            const __m512 grad = _mm512_mul_ps(opening.through(live, load(live, g + i), u, c), opening.inverse);
-            const __m512 rest = _mm512_add_ps(_mm512_mul_ps(a, load(live, by_sum + c)), load(live, constant + of_class + c));
-            store(live, _mm512_add_ps(_mm512_mul_ps(grad, load(live, by_g + c)), rest), out + i);
+            const SumOpening<TRIANGLE> opening(live, window, c);
+            __m512 by_one = _mm512_setzero_ps(), by_sum = by_one;
+            for (size_t r = from; r < to; r++) {
+                const size_t i = r * channels + c;
+                __m512 a = load(live, sums + i);
+                if (shift) a = _mm512_sub_ps(a, load(live, shift + class_at(borders, first + r) * channels + c));
+                const __m512 grad = opening.through(load(live, g + i), a);
+                by_one = _mm512_add_ps(by_one, grad);
+                by_sum = _mm512_add_ps(by_sum, _mm512_mul_ps(grad, a));
+            }
+            add_to(total + c, live, by_one);
+            add_to(total + channels + c, live, by_sum);
         }
     }
 }
 
 template <class T>
-void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
+                Borders borders, double* total) noexcept {
+    (window.is_triangle ? coded_sums_of<true, T> : coded_sums_of<false, T>)(first, rows, channels, g, sums, window, shift, borders, total);
+}
+
+template <bool TRIANGLE, class T>
+void coded_input_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, const SumWindow& window, const float* shift,
+                    const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+    for (size_t c = 0; c < channels; c += 16) {  // what belongs to channels stays in registers while the rows go by
+        const __mmask16 live = first_lanes(channels - c);
+        const SumOpening<TRIANGLE> opening(live, window, c);
+        const __m512 of_g = load(live, by_g + c), of_sum = load(live, by_sum + c);
+        __m512 rest = load(live, constant + c);
+        for (size_t r = 0; r < rows; r++) {
+            const size_t i = r * channels + c;
+            const __m512 sum = load(live, sums + i);
+            __m512 a = sum;
+            if (shift) {
+                const size_t of_class = class_at(borders, first + r) * channels + c;
+                rest = load(live, constant + of_class);
+                a = _mm512_sub_ps(a, load(live, shift + of_class));
+            }
+            const __m512 grad = opening.through(load(live, g + i), a);
+            store(live, _mm512_add_ps(_mm512_mul_ps(grad, of_g), _mm512_add_ps(_mm512_mul_ps(sum, of_sum), rest)), out + i);
+        }
+    }
+}
+
+template <class T>
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
                  const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
-    (window.peak ? coded_input_of<true, T> : coded_input_of<false, T>)(first, rows, channels, g, sums, epilogue, window, by_g, by_sum,
-                                                                      constant, borders, out);
+    (window.is_triangle ? coded_input_of<true, T> : coded_input_of<false, T>)(first, rows, channels, g, sums, window, shift, by_g, by_sum,
+                                                                             constant, borders, out);
 }
 
 template <bool TRIANGLE, class T>
 void through_window_of(size_t rows, size_t channels, const T* g, const float* x, const Window& window, const float* skip, float* out,
                        double* lane) noexcept {
     const Opening<TRIANGLE> opening(window);
-    __m512d by_step[2] = {_mm512_loadu_pd(lane), _mm512_loadu_pd(lane + 8)};
+    __m512 by_step = _mm512_setzero_ps();
+    size_t terms = 0;
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < channels; c += 16) {
             const __mmask16 live = first_lanes(channels - c);
@@ -189,10 +205,14 @@ void through_window_of(size_t rows, size_t channels, const T* g, const float* x,
             const __mmask16 positive = skip ? _mm512_mask_cmp_ps_mask(live, value, _mm512_setzero_ps(), _CMP_GT_OQ) : 0;
             const __m512 beside = _mm512_maskz_loadu_ps(positive, skip + i);
             store(live, _mm512_add_ps(_mm512_mul_ps(through, opening.inverse), beside), out + i);
-            accumulate(by_step, _mm512_maskz_mul_ps(live, through, _mm512_sub_ps(u, opening.zero)));
+            by_step = _mm512_add_ps(by_step, _mm512_maskz_mul_ps(live, through, _mm512_sub_ps(u, opening.zero)));
+            if (++terms == FLOAT_TERMS) {
+                add_to(lane, 0xffff, by_step);
+                by_step = _mm512_setzero_ps();
+                terms = 0;
+            }
         }
-    _mm512_storeu_pd(lane, by_step[0]);
-    _mm512_storeu_pd(lane + 8, by_step[1]);
+    add_to(lane, 0xffff, by_step);
 }
 
 template <class T>

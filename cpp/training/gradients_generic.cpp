@@ -1,7 +1,9 @@
 #include "training/gradients.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace qz::training {
 namespace {
@@ -21,16 +23,19 @@ void store(float x, bf16* to) noexcept {
 
 void norm_sums(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* shift, Borders borders,
                double* total) noexcept {
-    for (size_t r = 0; r < rows; r++) {
-        const size_t row_class = class_at(borders, first + r);
+    for (size_t from = 0; from < rows; from += FLOAT_TERMS)
         for (size_t c = 0; c < channels; c++) {
-            const float grad = g[r * channels + c];
-            float a = sums[r * channels + c];
-            if (shift) a -= shift[row_class * channels + c];
-            total[c] += grad;
-            total[channels + c] += grad * a;
+            float by_one = 0, by_sum = 0;
+            for (size_t r = from; r < std::min(rows, from + FLOAT_TERMS); r++) {
+                const float grad = g[r * channels + c];
+                float a = sums[r * channels + c];
+                if (shift) a -= shift[class_at(borders, first + r) * channels + c];
+                by_one += grad;
+                by_sum += grad * a;
+            }
+            total[c] += by_one;
+            total[channels + c] += by_sum;
         }
-    }
 }
 
 template <class T>
@@ -52,33 +57,39 @@ float opened(float g, float u, const Window& window, size_t c) noexcept {
     return g * ((height > 0 ? height : 0) * window.peak[c]);
 }
 
-template <class T>
-void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
-                const float* shift, Borders borders, double* total) noexcept {
-    for (size_t r = 0; r < rows; r++) {
-        const size_t at = class_at(borders, first + r) * channels;
-        for (size_t c = 0; c < channels; c++) {
-            float a = sums[r * channels + c];
-            const float u = (a * epilogue.multiplier[c] + epilogue.offset[at + c]) * window.inverse + window.zero;
-            const float through = opened(value(g[r * channels + c]), u, window, c), grad = through * window.inverse;
-            if (shift) a -= shift[at + c];
-            total[c] += grad;
-            total[channels + c] += grad * a;
-            total[2 * channels + c] += through * (u - window.zero);
-        }
-    }
+float opened(float g, float a, const SumWindow& window, size_t c) noexcept {
+    if (!window.is_triangle) return a >= window.from[c] && a <= window.to[c] ? g : 0.0f;
+    const float height = 1 - std::fabs(a * window.from[c] + window.to[c]);
+    return g * (height > 0 ? height : 0);
 }
 
 template <class T>
-void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, Epilogue epilogue, Window window,
+void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
+                Borders borders, double* total) noexcept {
+    for (size_t from = 0; from < rows; from += FLOAT_TERMS)
+        for (size_t c = 0; c < channels; c++) {
+            float by_one = 0, by_sum = 0;
+            for (size_t r = from; r < std::min(rows, from + FLOAT_TERMS); r++) {
+                float a = sums[r * channels + c];
+                if (shift) a -= shift[class_at(borders, first + r) * channels + c];
+                const float grad = opened(value(g[r * channels + c]), a, window, c);
+                by_one += grad;
+                by_sum += grad * a;
+            }
+            total[c] += by_one;
+            total[channels + c] += by_sum;
+        }
+}
+
+template <class T>
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
                  const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
     for (size_t r = 0; r < rows; r++) {
         const size_t at = class_at(borders, first + r) * channels;
         for (size_t c = 0; c < channels; c++) {
             const size_t i = r * channels + c;
-            const float u = (sums[i] * epilogue.multiplier[c] + epilogue.offset[at + c]) * window.inverse + window.zero;
-            const float grad = opened(value(g[i]), u, window, c) * window.inverse;
-            store(grad * by_g[c] + (sums[i] * by_sum[c] + constant[at + c]), out + i);
+            const float a = shift ? sums[i] - shift[at + c] : sums[i];
+            store(opened(value(g[i]), a, window, c) * by_g[c] + (sums[i] * by_sum[c] + constant[at + c]), out + i);
         }
     }
 }
@@ -86,14 +97,24 @@ void coded_input(size_t first, size_t rows, size_t channels, const T* g, const f
 template <class T>
 void through_window(size_t rows, size_t channels, const T* g, const float* x, Window window, const float* skip, float* out,
                     double* lane) noexcept {
+    float by_step[16] = {};
+    size_t terms = 0;
+    const auto flush = [&] {
+        for (size_t j = 0; j < 16; j++) lane[j] += std::exchange(by_step[j], 0.0f);
+        terms = 0;
+    };
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < channels; c++) {
-            const size_t i = r * channels + c;
-            const float u = x[i] * window.inverse + window.zero;
-            const float through = opened(value(g[i]), u, window, c);
-            out[i] = through * window.inverse + (skip && x[i] > 0 ? skip[i] : 0.0f);
-            lane[c % 16] += through * (u - window.zero);
+        for (size_t from = 0; from < channels; from += 16) {
+            for (size_t c = from; c < std::min(channels, from + 16); c++) {
+                const size_t i = r * channels + c;
+                const float u = x[i] * window.inverse + window.zero;
+                const float through = opened(value(g[i]), u, window, c);
+                out[i] = through * window.inverse + (skip && x[i] > 0 ? skip[i] : 0.0f);
+                by_step[c - from] += through * (u - window.zero);
+            }
+            if (++terms == FLOAT_TERMS) flush();
         }
+    flush();
 }
 
 }  // namespace

@@ -50,23 +50,30 @@ float add_window_sums(const KernelSet& set, Rows rows, size_t groups, const int3
 // total float64 [2][channels], set here; see SumKernels::statistics
 void statistics(const KernelSet& set, Rows rows, const float* sums, const float* shift, Borders borders, double* total);
 
-void epilogue(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float* y);
-
-bool epilogue_codes(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float inverse, float zero,
-                    float top, float* y, uint8_t* q);
-
 // total float64 [2][channels], set here; see GradientKernels::norm_sums
 void norm_sums(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* shift, Borders borders, double* total);
 
 void norm_input(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* by_g, const float* by_sum,
                 const float* constant, Borders borders, void* out, bool is_bf16);
 
-// The two for the gradient g of the codes of y: total float64 [3][channels], set here; out has the type of g.
+// y = A m + t
+struct Epilogue {
+    const float* multiplier;  // m [channels]
+    const float* offset;      // t [classes][channels]
+};
+
+void epilogue(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float* y);
+
+bool epilogue_codes(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float inverse, float zero,
+                    float top, float* y, uint8_t* q);
+
+// norm_sums and norm_input for the gradient g of the codes of y, behind their window; out has the type of g.
+// total float64 [3][channels], set here: the third is the sum of the gradient of y times y.
 void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
                 const float* shift, Borders borders, double* total);
 
 void coded_input(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
-                 const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out);
+                 const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out);
 
 // out = gradient of x; returns the sum of w(u) g (u - zero)
 double through_window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Window window, const float* skip,

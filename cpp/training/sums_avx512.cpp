@@ -99,13 +99,14 @@ bool epilogue_codes(size_t first, size_t rows, size_t channels, const float* sum
                     Borders borders, float inverse, float zero, float top, float* y, uint8_t* q) noexcept {
     const __m512 vi = _mm512_set1_ps(inverse), vz = _mm512_set1_ps(zero), vt = _mm512_set1_ps(top);
     __mmask16 bad = 0;
-    for (size_t r = 0; r < rows; r++) {
-        const float* row_offset = offset + class_at(borders, first + r) * channels;
-        for (size_t c = 0; c < channels; c += 16) {
-            const __mmask16 live = first_lanes(channels - c);
+    for (size_t c = 0; c < channels; c += 16) {
+        const __mmask16 live = first_lanes(channels - c);
+        const __m512 m = _mm512_maskz_loadu_ps(live, multiplier + c);
+        __m512 t = _mm512_maskz_loadu_ps(live, offset + c);
+        for (size_t r = 0; r < rows; r++) {
             const size_t i = r * channels + c;
-            const __m512 product = _mm512_mul_ps(_mm512_maskz_loadu_ps(live, sums + i), _mm512_maskz_loadu_ps(live, multiplier + c));
-            const __m512 value = _mm512_add_ps(product, _mm512_maskz_loadu_ps(live, row_offset + c));
+            if (borders.class_of) t = _mm512_maskz_loadu_ps(live, offset + class_at(borders, first + r) * channels + c);
+            const __m512 value = _mm512_add_ps(_mm512_mul_ps(_mm512_maskz_loadu_ps(live, sums + i), m), t);
             _mm512_mask_storeu_ps(y + i, live, value);
             const __m512 u = _mm512_add_ps(_mm512_mul_ps(value, vi), vz);
             bad |= _mm512_mask_cmp_ps_mask(live, u, u, _CMP_UNORD_Q);

@@ -6,11 +6,14 @@ The public face. Names load on first use, so that ``import quantizable`` costs n
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quantizable.artifact import open_artifact as open_artifact
     from quantizable.artifact import save_artifact as save_artifact
+    from quantizable.freeze import freeze as freeze
     from quantizable.modes import Mode as Mode
     from quantizable.modes import parse_mode as parse_mode
     from quantizable.modes import parse_modes as parse_modes
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _ROOMS: dict[str, tuple[str, ...]] = {
     "artifact": ("open_artifact", "save_artifact"),
+    "freeze": ("freeze",),
     "modes": ("Mode", "parse_mode", "parse_modes"),
     "network": (
         "Plan", "at", "convert", "describe", "get_mode", "load", "load_float", "modes_of", "save", "set_mode", "use_mode",
@@ -41,7 +45,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
-__all__ = sorted(_ROOM_OF)  # noqa: PLE0605
+__all__ = sorted(_ROOM_OF)
 
 
 def __getattr__(name: str) -> Any:
@@ -56,3 +60,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Face(ModuleType):
+    """This package, whose names win over rooms of the same name: `freeze` is the function, also once the room is loaded."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if _ROOM_OF.get(name) == name and isinstance(value, ModuleType):  # the import system, after it loaded that room
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -19,7 +19,7 @@ from quantizable.errors import ArtifactError
 from quantizable.graph import check, equal
 
 LONGEST_S = 5.0
-MEMORY_PER_BYTE, MEMORY_AT_LEAST = 24, 2**21
+MEMORY_PER_BYTE, MEMORY_AT_LEAST = 32, 2**21
 BUILDERS = {"tiny": tiny, "small": small, "every_kind": every_kind}
 ODD_NUMBERS = [0, 1, -1, 2, 7, 63, 64, 65, 2**31, 2**32, 10**15, 2**53 - 1, True, False, None]
 ODD_TEXTS = ["", "input", "fp32", "q", "..", "é", "\x00"]

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from frozen import MODES, cut_codes, every_kind, resnet20, small, tiny
+from frozen import MODES, Frozen, cut_codes, every_kind, resnet20, small, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantizable.artifact import open_artifact, read_header, save_artifact
 from quantizable.errors import ArtifactError, GraphError
-from quantizable.graph import FLOAT_MODE, NODE_KINDS, equal, run
+from quantizable.graph import FLOAT_MODE, NODE_KINDS, IntegerModel, equal, run
 from strategies import BITS
 
 MODE_LISTS = st.lists(st.builds("w{}a{}".format, BITS, BITS), min_size=1, max_size=5, unique=True).map(
@@ -123,4 +123,15 @@ def test_a_model_that_does_not_hold_together_is_not_written(tmp_path):
         save_artifact(replace(small(), output="nowhere"), tmp_path / "net.qdnn")
     with pytest.raises(ArtifactError, match=r"'\.\./small' is no name"):
         save_artifact(replace(small(), name="../small"), tmp_path / "net.qdnn")
+    classes = tuple(f"{number:01000}" for number in range(3000))
+    with pytest.raises(ArtifactError, match="the network needs a header of 3") as found:
+        save_artifact(wide(classes), tmp_path / "net.qdnn")
+    assert found.value.reason == "write"
     assert list(tmp_path.iterdir()) == []
+
+
+def wide(classes: tuple[str, ...]) -> IntegerModel:
+    """A linear layer with one output a class."""
+    net = Frozen(0, ("w1a1",), (1,))
+    net.unit("fc", net.quantize("q", "input"), (len(classes), 1))
+    return net.model("wide", "fc", class_names=classes)

@@ -6,12 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from run_words import DIGITS, TINY
 
 from quantizable.cli import main
-
-REPOSITORY = Path(__file__).parents[2]
-DIGITS = str(REPOSITORY / "recipes" / "digits.toml")
-TINY = ["model.options.width=0.25", "quantize.modes=fp32,w4a4,w1a1", "train.epochs=1", "train.batch_size=256", "train.calibration_batches=2"]
 
 
 @pytest.fixture(scope="session")

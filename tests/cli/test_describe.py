@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DIGITS
+from run_words import DIGITS
 
 from quantizable.cli import main
 

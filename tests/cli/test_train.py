@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import DIGITS, TINY
+from run_words import DIGITS, TINY
 
 from quantizable.cli import main
 

@@ -160,10 +160,12 @@ WRONG: dict[str, tuple[Callable[[], IntegerModel], str]] = {
     "groups beyond the input": (of_node("conv", groups=3), r"conv: needs \(N, 6\) and 2 axes of space; found \(1, 2, 5, 4\)"),
     "a linear layer of other features": (of_input(shape=(2, 5, 5)), r"fc: needs \(N, ..., 60\); found \(1, 75\)"),
     "a kernel beyond the image": (
-        of_node("conv", dilation=(3, 1)), r"conv: a kernel of \(3, 3\) does not fit; found \(1, 2, 5, 4\)",
+        of_node("conv", dilation=(4, 1)),
+        r"conv: a kernel of \(3, 3\) does not fit; found \(1, 2, 5, 4\)",
     ),
     "an affine of other channels": (
-        with_node(Affine("n", "relu", {mode: AffineTable(f32(1, 1), f32(0, 0)) for mode in TABLE})), r"n: needs \(N, 3, ...\)",
+        with_node(Affine("n", "relu", {mode: AffineTable(f32(1, 1), f32(0, 0)) for mode in TABLE})),
+        r"n: needs \(N, 2, ...\); found \(1, 3, 5, 4\)",
     ),
     "an affine of NaN": (with_node(Affine("n", "relu", {m: AffineTable(f32(NAN, 1, 1), f32(0, 0, 0)) for m in TABLE})), "found 1 of 3"),
     "a constant of the batch": (
@@ -171,7 +173,8 @@ WRONG: dict[str, tuple[Callable[[], IntegerModel], str]] = {
         "axis 0 must stay the batch",
     ),
     "a constant of float64": (with_node(Constant("n", np.ones(1))), "values must be finite float32"),
-    "shapes that do not broadcast": (with_node(Mul("n", "relu", "fc")), "n: needs shapes that broadcast"),
+    "shapes that do not broadcast": (with_node(Mul("n", "flat", "fc")), "n: needs shapes that broadcast"),
+    "edges of other axes": (with_node(Mul("n", "relu", "fc")), "n: needs edges of as many axes as one another"),
     "concat along the batch": (with_node(Concat("n", ("relu", "relu"), 0)), "axis must be an integer from 1"),
     "concat of other shapes": (with_node(Concat("n", ("relu", "flat"), 1)), "n: needs shapes that differ in axis 1 alone"),
     "concat of nothing": (with_node(Concat("n", (), 1)), "needs sources, found none"),

@@ -78,9 +78,7 @@ def test_a_padded_3x3_has_nine_border_classes():
     assert len(borders_of(conv, (1, 1), (3, 3)).valid) == 1
 
 
-@given(
-    x=arrays_of.arrays(np.float32, (8,), elements=st.floats(-1000, 1000, width=32)), step=STEPS, bits=BITS, halves=st.integers(0, 510)
-)
+@given(x=arrays_of.arrays(np.float32, (8,), elements=st.floats(-1000, 1000, width=32)), step=STEPS, bits=BITS, halves=st.integers(0, 510))
 def test_codes_are_rounded_half_to_even_from_the_exact_sum_of_rounded_parts(x, step, bits, halves):
     """Law, Activations: 1/d, the product, and the sum are each rounded to float32, then rint and clip, here in fractions."""
     zero_point = min(halves, 2 * (2**bits - 1)) / 2

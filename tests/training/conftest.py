@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,14 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_networks import environment, make_network
 from torch import Tensor, nn
 
-import quantizable as qz
-from quantizable.models import DigitsNet
 from quantizable.training import Recipe, check_recipe
-
-REPOSITORY = Path(__file__).parents[2]
-MODES = ("fp32", "w8a8", "w2a2", "w1a1")
 
 
 @pytest.fixture
@@ -35,7 +30,7 @@ def network(batch: tuple[Tensor, Tensor]) -> nn.Module:
 
 @pytest.fixture
 def tiny() -> Callable[..., Recipe]:
-    """Makes recipes of runs that take a second: `tiny("train.lr=1", epochs=2)`; words are section, key and value."""
+    """Makes recipes of runs that take a second; `tiny(train__lr=0.1)` sets one key of a section."""
 
     def make(**keys: object) -> Recipe:
         values: dict[str, dict[str, object]] = {
@@ -58,26 +53,8 @@ def launch() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs python with these words in a fresh process: one thread, the package of this process, at most two minutes."""
 
     def run(words: Sequence[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, *words], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [sys.executable, *words], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False
+        )
 
     return run
-
-
-def make_network(images: Tensor, *, modes: Sequence[str] = MODES, norms: str = "per_mode", calibrated: bool = True) -> nn.Module:
-    """Return a DigitsNet of a quarter of its width and three outputs, converted, in training."""
-    torch.manual_seed(0)
-    plan = qz.Plan(norms=norms)  # type: ignore[arg-type]
-    network = qz.convert(DigitsNet(num_classes=3, width=0.25), modes, plan=plan, example=images[:2])
-    if calibrated:
-        qz.calibrate(network, [images])
-    return network.train()
-
-
-def environment() -> dict[str, str]:
-    """The environment of a child process."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def gradients(network: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of every gradient, zeros where there is none."""
-    return {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in network.named_parameters()}

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import MODES, make_network
+from small_networks import MODES, make_network
 from torch import nn
 
 import quantizable as qz

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from conftest import make_network
+from small_networks import make_network
 from torch import nn
 
 import quantizable as qz

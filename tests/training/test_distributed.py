@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import gradients
+from small_networks import gradients
 from two_processes import STEP_MODES, data, network_and_optimizer
 
 import quantizable as qz
@@ -38,7 +38,7 @@ def ranks(tmp_path_factory):
     import subprocess
     import sys
 
-    from conftest import environment
+    from small_networks import environment
 
     out = tmp_path_factory.mktemp("ranks")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import environment
+from small_networks import environment
 
 from quantizable.records import read_records
 from quantizable.training.recipe_file import write_recipe
@@ -55,6 +55,8 @@ def test_a_killed_run_goes_on_to_the_same_checksum(tmp_path, tiny):
     assert resumed[-2]["modes"] == straight[-2]["modes"], moments
     assert [row["kind"] for row in resumed].count("resume") == 3
     assert all(row["step"] > 0 for row in resumed if row["kind"] == "resume")
-    one, other = ({row["epoch"]: (row["loss"], row["validation"]) for row in rows if row["kind"] == "epoch"} for rows in (straight, resumed))
+    one, other = (
+        {row["epoch"]: (row["loss"], row["validation"]) for row in rows if row["kind"] == "epoch"} for rows in (straight, resumed)
+    )
     assert one == other
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["checkpoint", "recipe.toml", "records.jsonl"]

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import gradients
+from small_networks import gradients
 
 import quantizable as qz
 from quantizable.data import Loader
@@ -197,7 +197,7 @@ def test_a_loader_that_raises_is_one_line_with_its_place(tmp_path, tiny, monkeyp
 
 def test_data_that_does_not_fit_is_told_before_the_first_step(tmp_path, tiny):
     """Promise: labels out of range, a missing file, a batch no set fills, a model that does not exist."""
-    np.savez(tmp_path / "bad.npz", x_train=np.zeros((9, 8, 8, 1), np.uint8), y_train=np.array([-1] * 9), x_test=np.zeros((3, 8, 8, 1), np.uint8), y_test=np.zeros(3, int))  # fmt: skip
+    np.savez(tmp_path / "bad.npz", **arrays() | {"y_train": np.full(40, -1)})
     wrong = [
         (DataError, "label", {"data__name": "npz", "data__root": str(tmp_path / "bad.npz")}),
         (DataError, "none.npz", {"data__name": "npz", "data__root": str(tmp_path / "none.npz")}),

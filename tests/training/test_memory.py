@@ -26,7 +26,7 @@ print(json.dumps(counts))
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's: nothing is changed there")
 def test_a_freed_block_is_used_again_without_page_faults(launch, tmp_path):
-    """Promise, and its reason: without it each of these blocks faults anew (huge pages may make that fewer), with it only the first ones do."""
+    """Promise, and its reason: without it each of these blocks faults anew, with it only the first ones do."""
     usual, kept = (json.loads(launch(["-c", PROGRAM, word], cwd=tmp_path).stdout) for word in ("usual", memory.__file__))
     assert sum(kept[3:]) < 100  # the first ones find their place
     assert sum(usual[3:]) > 100

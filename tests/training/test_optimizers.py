@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from conftest import make_network
 from hypothesis import given
 from hypothesis import strategies as st
+from small_networks import make_network
 
 import quantizable as qz
 from quantizable.errors import RecipeError

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import MODE_LISTS
 
 from quantizable.data import data_names
 from quantizable.errors import RecipeError
@@ -15,6 +14,7 @@ from quantizable.models import model_names
 from quantizable.network import QUANTIZERS
 from quantizable.training import check_recipe, load_recipe, to_toml
 from quantizable.training.recipe_file import write_recipe
+from strategies import MODE_LISTS
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 DIGITS = next(path for path in RECIPES if path.name == "digits.toml")
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(name, root, option, pattern, modes, family
         "model": {"name": "digits_net", "options": {option: 1, **options}},
         "data": {"name": "npz", "root": root, "flip": flip, "mean": [0.1, 0.2], "std": [rates[0], 1.0]},
         "quantize": {"modes": modes, "quantizers": [[pattern, family]], "keep_float": [pattern], "first_bits": None if is_none else 3},
-        "loss": {"weights": {mode: rates[0] for mode in modes}},
+        "loss": {"weights": dict.fromkeys(modes, rates[0])},
         "train": {"epochs": 3, "lr": rates[0], "step_lr": None if is_none else rates[1], "step_lr_by_bits": {2: rates[1]}},
     }
     recipe = check_recipe(values)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import MODE_LISTS
 
 from quantizable.errors import PlanError
 from quantizable.modes import parse_modes
 from quantizable.training import ModeSchedule
+from strategies import MODE_LISTS
 
 STEPS = st.integers(0, 10**9)
 COUNTS = st.integers(1, 9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_network
+from small_networks import make_network
 
 from quantizable.errors import CheckpointError
 from quantizable.training import make_optimizer, multi_mode_backward, parameter_groups

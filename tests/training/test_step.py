@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
-from conftest import MODES, gradients, make_network
+from small_networks import MODES, gradients, make_network
 from torch import nn
 
 import quantizable as qz
@@ -108,7 +111,7 @@ def test_a_label_out_of_range_is_told(network, batch, label, found):
 
 def test_an_unknown_mode_is_told(network, batch):
     """Promise: a mode that is not one of the network's names those it has."""
-    with pytest.raises(ModeError, match="w3a3.*fp32, w8a8, w2a2, w1a1"):
+    with pytest.raises(ModeError, match=r"w3a3.*fp32, w8a8, w2a2, w1a1"):
         multi_mode_backward(network, *batch, modes=["w3a3"])
 
 
@@ -133,6 +136,15 @@ def test_it_trains_in_anybodys_loop(batch):
         losses.append(multi_mode_backward(network, images, labels).losses)
         optimizer.step()
     assert all(float(losses[-1][mode]) < 0.7 * float(losses[0][mode]) for mode in MODES)
+
+
+def test_the_loop_of_the_page_runs(batch):
+    """docs/training.md, "In a loop of your own": the block as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {"qz": qz, "qnet": make_network(batch[0], calibrated=False), "loader": [batch, batch]}
+    exec(block, names)
+    assert list(names["result"].losses) == list(MODES)
 
 
 def test_norms_that_modes_share_train_too(batch):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
-from conftest import gradients, make_network
+from small_networks import gradients, make_network
 from torch.nn.parallel import DistributedDataParallel
 
 import quantizable as qz

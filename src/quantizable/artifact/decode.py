@@ -13,7 +13,7 @@ from quantizable.artifact.canonical import Value
 from quantizable.artifact.fields import from_tree, table_kind
 from quantizable.artifact.header import Header
 from quantizable.artifact.planes import N_PLANES, plane_bytes, unpack_planes
-from quantizable.artifact.refusal import refusal
+from quantizable.artifact.refusal import cut, refusal
 from quantizable.artifact.sections import CONSTANTS, FLOAT, TABLES, WHOLE, StoredMode, StoredWeight, tables_of
 from quantizable.errors import GraphError
 from quantizable.graph import (
@@ -61,7 +61,7 @@ def decode(header: Header, sections: Mapping[str, memoryview], modes: Sequence[S
     try:
         check(model)
     except (GraphError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # a hostile file may trip the check itself
-        raise refusal(where, "graph", f"holds no sound network: {error}") from error
+        raise refusal(where, "graph", f"holds no sound network: {cut(str(error), 250)}") from error
     for mode in modes:
         if needed_bits(model, mode.name) != mode.bits:
             raise refusal(where, "mode", f"mode {mode.name} is said to need {mode.bits} planes, found {needed_bits(model, mode.name)}")

@@ -8,8 +8,9 @@ from quantizable.artifact.arrays import pad, take_out
 from quantizable.artifact.canonical import Value, canonical_json
 from quantizable.artifact.decode import needed_bits
 from quantizable.artifact.fields import to_tree
-from quantizable.artifact.header import PREAMBLE, read_header_text, read_preamble, write_header
+from quantizable.artifact.header import MAX_HEADER_BYTES, PREAMBLE, read_header_text, read_preamble, write_header
 from quantizable.artifact.planes import pack_planes
+from quantizable.artifact.refusal import refusal
 from quantizable.artifact.sections import CONSTANTS, FLOAT, ORDER, SECTION_ALIGNMENT, TABLES, WHOLE
 from quantizable.graph import FLOAT_MODE, IntegerModel, Node, check
 from quantizable.modes import FLOAT_BITS
@@ -44,6 +45,9 @@ def encode(model: IntegerModel, *, where: str) -> list[bytes]:
     sections = {name: pad(b"".join(blobs[name]), SECTION_ALIGNMENT) for name in ORDER if any(blobs.get(name, ()))}
     content["sections"] = _described(sections)
     header = write_header(content)
+    if len(header) > PREAMBLE.size + MAX_HEADER_BYTES:
+        found = f"the network needs a header of {len(header)} bytes, the format ends at {MAX_HEADER_BYTES}"
+        raise refusal(where, "write", found, advice="shorten the class names, or cut the network in two")
     length, digest = read_preamble(memoryview(header), where=where)
     read_header_text(memoryview(header)[PREAMBLE.size :], length, digest, where=where)  # what we write, we read
     return [header, *sections.values()]

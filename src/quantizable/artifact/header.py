@@ -34,7 +34,7 @@ from quantizable.modes import FLOAT_BITS, parse_mode
 MAGIC = b"\x89QDNN\r\n\x1a"  # not text: a transfer that rewrites line ends or cuts the eighth bit is found out
 VERSION = 1
 PREAMBLE = struct.Struct("<8sII32s")  # magic, version, bytes of the header with its blanks, sha256 of those
-MAX_HEADER_BYTES = 2**22
+MAX_HEADER_BYTES = 2**21
 MAX_MODES = 256
 MAX_CLASS_NAME = 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")

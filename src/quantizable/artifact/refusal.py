@@ -52,5 +52,9 @@ def refusal(where: str, reason: str, found: str, *, section: str = "", advice: s
 
 def shown(value: object) -> str:
     """Return `value` as an error line shows it: one line, at most 60 characters, however long or odd it is."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut(ascii(value), 60)
+
+
+def cut(text: str, length: int) -> str:
+    """Return `text`, its end replaced by three dots where it is longer than `length`."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."

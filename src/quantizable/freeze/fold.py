@@ -51,10 +51,14 @@ def quantize_table(layer: QuantizedLayer, mode: str) -> QuantizeTable:
 
 
 def unit_table(layer: QuantizedLayer, mode: str, inputs: QuantizeTable, *, is_padded: bool) -> UnitTable:
-    """Return m and t of a layer and the norm it takes in, in one integer mode."""
+    """Return m and t of a layer and the norm it takes in, in one integer mode.
+
+    Raises:
+        FreezeError: the norm has no running statistics.
+    """
     bits = layer._bits[mode][0]
     values, scale = layer.weight_quantizer(float_weight_of(layer), mode, bits)
-    norm = layer._norm[0].of(mode) if layer._norm else None
+    norm = _norm_of(layer._norm[0], mode, f"the norm behind {layer._layer_name}") if layer._norm else None
     multiplier, offset = fold(torch.tensor(inputs.step), scale, _bias(layer), norm)
     if inputs.zero_point == 0:
         return UnitTable(bits, _float32(multiplier), _float32(offset))
@@ -66,7 +70,7 @@ def unit_table(layer: QuantizedLayer, mode: str, inputs: QuantizeTable, *, is_pa
 
 def float_table(layer: QuantizedLayer) -> UnitTable:
     """Return m and t of a layer and the norm it takes in, in fp32: bias and norm alone."""
-    norm = layer._norm[0].of(FLOAT_MODE) if layer._norm else None
+    norm = _norm_of(layer._norm[0], FLOAT_MODE, f"the norm behind {layer._layer_name}") if layer._norm else None
     ones = torch.ones(len(float_weight_of(layer)))
     multiplier, offset = fold(torch.tensor(1.0), ones, _bias(layer), norm)
     return UnitTable(32, _float32(multiplier), _float32(offset))
@@ -78,12 +82,17 @@ def affine_table(norm: BitSpecificNorm, mode: str, path: str) -> AffineTable:
     Raises:
         FreezeError: the norm has no running statistics.
     """
-    own: Any = norm.of(mode)
-    if own.running_mean is None:
-        raise FreezeError(f"{path}: has no running statistics; make it with track_running_stats=True, and train or calibrate")
+    own = _norm_of(norm, mode, path)
     ones = torch.ones(len(own.running_mean))
     multiplier, offset = fold(torch.tensor(1.0), ones, None, own)
     return AffineTable(_float32(multiplier), _float32(offset))
+
+
+def _norm_of(norm: BitSpecificNorm, mode: str, where: str) -> Any:
+    own: Any = norm.of(mode)
+    if own.running_mean is None:
+        raise FreezeError(f"{where}: has no running statistics; make it with track_running_stats=True, and train or calibrate")
+    return own
 
 
 def _bias(layer: QuantizedLayer) -> Tensor | None:

@@ -170,5 +170,3 @@ def per_axis(value: Any, rank: int) -> tuple[int, ...]:
 def _op(node: fx.Node) -> str:
     """Return the name of a traced operation without its library: ``conv2d.default``."""
     return str(node.target).removeprefix("aten.")
-
-

@@ -221,7 +221,7 @@ def _getitem(lowering: Lowering, node: fx.Node, a: Arguments) -> str:
 
 
 def _nothing(lowering: Lowering, node: fx.Node, a: Arguments) -> str:
-    return ""  # several results: `_getitem` takes them
+    return ""  # no result, or several: `_getitem` takes those
 
 
 def _operand(lowering: Lowering, value: Any) -> str:
@@ -288,7 +288,7 @@ OPERATORS: dict[str, Operator] = {
     **dict.fromkeys(("softmax.int", "_softmax.default"), _softmax),
     **dict.fromkeys(("pad.default", "constant_pad_nd.default"), _pad),
     "slice.Tensor": _slice,
-    **dict.fromkeys(_SPLITS, _nothing),
+    **dict.fromkeys((*_SPLITS, "_assert_tensor_metadata.default"), _nothing),
     "getitem": _getitem,
 }
 _ADVICE = {

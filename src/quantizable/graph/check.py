@@ -141,5 +141,3 @@ def _check_unique(model: IntegerModel, what: str, names: list[str]) -> None:
             plural = f"{what}es" if what.endswith("s") else f"{what}s"
             raise GraphError(f"{model.name}: two {plural} are named {name!r}; name each once")
         seen.add(name)
-
-

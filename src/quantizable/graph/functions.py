@@ -26,8 +26,8 @@ _TAIL = tuple(map(np.float32, (1.061405429, -1.453152027, 1.421413741, -0.284496
 def exp(x: F32) -> F32:
     """Return e^x for x clipped to [-87, 87]; relative error below 2^-22 there.
 
-        n = rint(x log2(e)),  r = (x - n LN2_HIGH) - n LN2_LOW,  |r| < 0.35
-        e^x = 2^n (1 + r (1 + r (1/2 + r (1/6 + ... + r/5040))))         the eighth term would be 5e-9
+    n = rint(x log2(e)),  r = (x - n LN2_HIGH) - n LN2_LOW,  |r| < 0.35
+    e^x = 2^n (1 + r (1 + r (1/2 + r (1/6 + ... + r/5040))))         the eighth term would be 5e-9
     """
     x = np.minimum(np.maximum(x, -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
     n = np.rint(x * _LOG2_E)
@@ -67,8 +67,8 @@ def silu(x: F32) -> F32:
 def gelu(x: F32) -> F32:
     """Return x Phi(x), the normal distribution's Phi by its tail (Abramowitz and Stegun, 7.1.26).
 
-        z = min(|x| / sqrt 2, 9),  u = 1 / (1 + 0.3275911 z),  tail = (1/2 (u (a1 + u (a2 + ... + u a5)))) exp(-(z z))
-        Phi(x) = tail for x < 0, else 1 - tail
+    z = min(|x| / sqrt 2, 9),  u = 1 / (1 + 0.3275911 z),  tail = (1/2 (u (a1 + u (a2 + ... + u a5)))) exp(-(z z))
+    Phi(x) = tail for x < 0, else 1 - tail
     """
     z = np.minimum(np.abs(x) * _SQRT_HALF, _LARGEST_Z)
     u = np.float32(1) / (np.float32(1) + _TAIL_SLOPE * z)

@@ -53,9 +53,12 @@ def shapes_of(model: IntegerModel, input_shape: Shape | None = None) -> dict[str
     """
     weights = {weight.name: weight.codes.shape for weight in model.weights}
     shapes: dict[str, Shape] = {INPUT: (1, *(model.input.shape if input_shape is None else input_shape))}
+    constants = {node.name for node in model.nodes if isinstance(node, Constant)}
     for node in model.nodes:
         sources = [shapes[name] for name in sources_of(node)]
         try:
+            if isinstance(node, Add | Mul | Div):
+                _needs_batches([shape for name, shape in zip(sources_of(node), sources, strict=True) if name not in constants], sources)
             shape = _RULES[type(node)](node, *sources, weights)
         except _Misfit as misfit:
             raise GraphError(f"{model.name}: {node.name}: {misfit}; found {_words(sources)}") from None
@@ -188,6 +191,13 @@ def _slice(node: Slice, x: Shape, weights: Weights) -> Shape:
 def _needs_space(x: Shape, n_axes: int) -> None:
     if len(x) != 2 + n_axes:
         raise _Misfit(f"needs (N, C) and {n_axes} axes of space")
+
+
+def _needs_batches(edges: list[Shape], sources: list[Shape]) -> None:
+    """Check that the batches of two edges meet: they have as many axes as one another, and constants have no more."""
+    rank = max(map(len, sources))
+    if not edges or any(len(shape) != rank for shape in edges):
+        raise _Misfit("needs edges of as many axes as one another, and constants of no more")
 
 
 def _needs_axis(x: Shape, axis: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ def cost_table(costs: Sequence[Cost], *, n_workers: int = 1) -> str:
     lines.append(f"{n_done} of {len(costs)} runs done; {hours:.2f} hours left, one after the other")
     if n_workers > 1:
         lines.append(f"{hours / n_workers:.2f} hours with {n_workers} workers, if each core is as fast beside the others")
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores:
+        lines.append(f"the machine is busy now (load {load:.1f} on {cores} cores); a quiet one is faster than these steps")
     return "\n".join(lines)
 
 

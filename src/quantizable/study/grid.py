@@ -118,9 +118,7 @@ def make_grid(source: str | Path, words: Sequence[str] = (), *, results: str | P
             start = study.start_of(name)
             if start is not None:
                 if "model.weights" in changes:
-                    raise RecipeError(
-                        f"{where}: has model.weights and begins where {start!r} ended; leave one out (start = 'none')"
-                    )
+                    raise RecipeError(f"{where}: has model.weights and begins where {start!r} ended; leave one out (start = 'none')")
                 changes["model.weights"] = _short(folder / _key(start, seed) / FLOAT_WEIGHTS)
             recipe = _recipe(base, {**changes, "name": f"{source.stem}/{name}", "seed": seed}, where)
             start_key = None if start is None else _key(start, seed)

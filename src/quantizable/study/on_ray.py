@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def run_on_ray(grid: Grid, agenda: Agenda, address: str, display: Display, *, cp
             outcome = _outcome(ray, reference, run)
             agenda.settle(run.key, outcome)
             display.end(run.key, outcome)
-        _show(running.values(), epochs, display)
-        display.left(len(agenda.left))
+        n_waiting = _show(running.values(), epochs, display)
+        display.left(len(agenda.left) + n_waiting)
 
 
 def _carry_out_there(run: PlannedRun, words: list[str], folder: str, cpus: float) -> Outcome:
@@ -68,15 +69,19 @@ def _outcome(ray: Any, reference: Any, run: PlannedRun) -> Outcome:
     return outcome
 
 
-def _show(running: Any, epochs: dict[str, int], display: Display) -> None:
-    """Show the runs whose records tell of another epoch since the last look."""
+def _show(running: Iterable[PlannedRun], epochs: dict[str, int], display: Display) -> int:
+    """Show the runs whose records tell of another epoch since the last look; return how many Ray has not begun."""
+    n_waiting = 0
     for run in running:
         state = state_of(run)
-        if state.holder is not None and epochs.get(run.key) != state.epochs:
+        if state.holder is None and run.key not in epochs:
+            n_waiting += 1
+        elif epochs.get(run.key) != state.epochs:
             if run.key not in epochs:
                 display.begin(run.key)
             epochs[run.key] = state.epochs
             display.line(run.key, f"epoch {state.epochs} of {run.recipe.train.epochs} done")
+    return n_waiting
 
 
 def _connected(address: str) -> Any:
@@ -86,7 +91,7 @@ def _connected(address: str) -> Any:
         raise TrainingError("--ray: ray is not installed; type: pip install 'quantizable[ray]'") from error
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
+            ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address == "local" else {}))
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(f"--ray {address}: no cluster there ({reason}); start one with `ray start --head`, or use local") from error

@@ -12,7 +12,8 @@ from quantizable.study.grid import FLOAT_WEIGHTS, PlannedRun
 from quantizable.study.lock import holder
 from quantizable.training import Recipe, load_recipe
 
-_MAY_DIFFER = {"data.root", "data.mean", "data.std", "model.weights", "train.checkpoint_minutes", "train.tensorboard"}
+# no figure of a complete run depends on them; weights lie elsewhere on another machine, moments are filled in from the data
+_MAY_DIFFER = {"name", "data.root", "data.mean", "data.std", "model.weights", "train.checkpoint_minutes", "train.tensorboard"}
 _RECIPE_FILE = "recipe.toml"
 
 

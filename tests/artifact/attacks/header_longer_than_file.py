@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 REASON = "truncated"
-SAYS = "of 4194256 bytes of the header"
+SAYS = "of 2097104 bytes of the header"
 
 
 def build(honest: bytes) -> bytes:
-    return honest[:12] + (2**22 - 48).to_bytes(4, "little") + honest[16:]
+    return honest[:12] + (2**21 - 48).to_bytes(4, "little") + honest[16:]
