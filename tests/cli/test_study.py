@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,10 @@ def test_wrong_use_is_one_line_and_2(words, message, capsys):
     assert message in err
     assert err.count("\n") == 1
     assert not Path("results").exists()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed: pip install 'quantizable[ray]'")
+def test_a_ray_address_where_nothing_answers_is_one_line_and_2(capsys):
+    """Promise: one clear line before anything is run."""
+    assert main(["study", "study.toml", "--ray", "127.0.0.1:1"]) == 2
+    assert "error: --ray 127.0.0.1:1: nothing answers there" in capsys.readouterr().err

@@ -71,6 +71,22 @@ def test_a_failed_first_calibration_leaves_the_network_uncalibrated() -> None:
             network(images())
 
 
+def test_a_calibration_that_fails_late_leaves_nothing_behind() -> None:
+    """In a later batch, when all steps are estimated; in a later mode, when the first is done."""
+    network = qz.convert(skip_net(), MODES, example=images()).eval()
+    with pytest.raises(RuntimeError, match="channels"):
+        qz.calibrate(network, [images(256), images(4, channels=5)], modes=[4])
+    with qz.use_mode(network, 4), pytest.raises(CalibrationError, match="conv1: no step in mode w4a4"):
+        network(images())
+    network = calibrated(skip_net(), images())
+    with torch.no_grad():
+        network.bn1.mode_norms["w1a1"].weight[0] = float("nan")
+    before = checksum(network)
+    with pytest.raises(CalibrationError, match="conv2: its input in mode w1a1 is not finite"):
+        qz.calibrate(network, [images(seed=6)])
+    assert checksum(network) == before
+
+
 @FAMILIES
 def test_adding_and_removing_a_mode_leaves_no_trace(family: str) -> None:
     """remove_mode takes norms, steps and tables; what is left equals what was there, and refreshes from a float checkpoint."""

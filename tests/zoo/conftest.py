@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"{' and '.join(missing)} not installed: scripts/test --zoo"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its end writes the page, before test_page.py reads it
 def keep(request: pytest.FixtureRequest) -> Iterator[Callable[[Mapping[str, object]], None]]:
     """Take the row of one model: for the table at the end, and for the records where they are asked for."""
     is_recording = request.config.getoption("--record", default=False)

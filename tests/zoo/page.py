@@ -29,7 +29,7 @@ every mode), run in each mode, saved, and loaded again (equal outputs in all mod
 it says nothing about accuracy.
 
 ```
-{command}
+scripts/test --zoo --record
 ```
 
 Written by that command from [its records](../results/zoo/records.jsonl): torch {torch}, timm {timm}, torchvision {torchvision},
@@ -76,7 +76,6 @@ def page(records: Path) -> str:
     longest = max(rows, key=lambda row: row.get("cpu_seconds", 0.0))
     return _TEXT.format(
         summary=summary(rows),
-        command=run["command"],
         torch=run["versions"]["torch"],
         threads=run["threads"],
         cpu=run["machine"]["cpu"],

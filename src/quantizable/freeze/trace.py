@@ -103,10 +103,15 @@ def _export(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram
 
 
 def _float_view(network: nn.Module) -> nn.Module:
-    """Return the network in its float mode and in evaluation, sharing all its tensors."""
+    """Return the network in its float mode and in evaluation, sharing its tensors, without what only other modes read."""
     shared: dict[int, object] = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
     view = copy.deepcopy(network, shared)
     switch_of(view).mode = parse_mode("fp32")  # also where the network has no such mode: the float weights are there
+    for module in view.modules():  # of the view alone: each tensor less makes the trace shorter
+        if isinstance(module, QuantizedLayer):
+            module.input_quantizers = nn.ModuleDict()
+        elif isinstance(module, BitSpecificNorm):
+            module.mode_norms = nn.ModuleDict()
     return view.eval()
 
 

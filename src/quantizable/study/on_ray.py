@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from quantizable.study.progress import state_of
 from quantizable.study.work import Outcome, carry_out, failure
 from quantizable.study.workers import command_of
 
-_POLL_SECONDS = 2.0
+_POLL_SECONDS, _CONNECT_SECONDS = 2.0, 5.0
 
 
 def run_on_ray(grid: Grid, agenda: Agenda, address: str, display: Display, *, cpus: float = 1, gpus: float = 0) -> None:
@@ -85,14 +87,29 @@ def _show(running: Iterable[PlannedRun], epochs: dict[str, int], display: Displa
 
 
 def _connected(address: str) -> Any:
+    """Return the module ray, connected to the cluster."""
     try:
-        import ray
+        ray = import_module("ray")
     except ImportError as error:
         raise TrainingError("--ray: ray is not installed; type: pip install 'quantizable[ray]'") from error
-    if not ray.is_initialized():
-        try:
-            ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address == "local" else {}))
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise TrainingError(f"--ray {address}: no cluster there ({reason}); start one with `ray start --head`, or use local") from error
+    if ray.is_initialized():
+        return ray
+    _check_reachable(address)
+    options = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TrainingError(f"--ray {address}: no cluster there ({reason}); start one with `ray start --head`, or use local") from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse a host and port where nothing answers: ray would abort the whole process, half a minute later."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # "auto" and "local": ray says it itself
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise TrainingError(f"--ray {address}: nothing answers there ({error}); start a cluster with `ray start --head`") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 
 import torch
@@ -57,8 +57,9 @@ def calibrate(
     if not images:
         raise CalibrationError("calibrate: the loader yields no images; check its data set and batch size")
     known = {mode.name for mode in modes_of(network)}
-    for mode in named:
-        with _restored_on_failure(network, mode, is_new=mode.name not in known):
+    with ExitStack() as kept:  # all modes named, until the last is done
+        for mode in named:
+            kept.enter_context(_restored_on_failure(network, mode, is_new=mode.name not in known))
             own = switch.find(mode)
             if not own.is_float:
                 _estimate_steps(network, own, _first_images(images, STEP_IMAGES))
