@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from quantizable.graph import AdaptiveAvgPool, AvgPool, GlobalMean, LayerNorm, MaxPool, Pad, Slice, Softmax, Transpose
+from quantizable.graph import FUNCTIONS, AdaptiveAvgPool, AvgPool, GlobalMean, LayerNorm, MaxPool, Pad, Slice, Softmax, Transpose
 from quantizable.graph.operations import avg_pool, global_mean, layer_norm, max_pool, pad, slice_of, softmax, transpose
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -123,3 +123,10 @@ def test_slices_pads_and_transposes_move_values_only():
     assert np.array_equal(padded[:, 2:5, :, :4], x)
     assert padded.sum() == x.sum() + 7 * (padded.size - x.size)
     assert np.array_equal(transpose(Transpose("y", "x", (0, 2, 3, 1)), x), x.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("name", ["relu", "hardswish", "hardsigmoid"])
+def test_piecewise_functions_are_torchs_bit_for_bit(name):
+    """docs/integer_model.md: no difference there; every step of 2^-9 from -8 to 8, shifted off the grid of the thresholds."""
+    x = (np.arange(-4096, 4097) / 512).astype(np.float32) + np.float32(0.0007)
+    assert np.array_equal(FUNCTIONS[name](x), getattr(F, name)(torch.from_numpy(x)).numpy())

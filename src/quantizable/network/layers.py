@@ -119,7 +119,7 @@ class QuantizedLayer(Switchable):
             return None
         if torch.compiler.is_compiling() or self._kind != _CONVOLUTION or isinstance(layer.padding, str) or not fused.is_available():
             return None
-        if not fused.fits(x, layer.weight, norm):
+        if not fused.fits(x, layer.weight, norm) or x.shape[1] != layer.in_channels:  # torch's own words for the wrong number
             return None
         return fused.fused_unit(
             x, layer.weight, layer.bias, norm,
