@@ -214,6 +214,14 @@ def test_first_and_last_are_those_that_run_first_and_last(with_example: bool | N
     assert {name for name, width in bits.items() if width > 2} == eight
 
 
+@pytest.mark.parametrize("with_example", [True, False])
+def test_a_last_layer_kept_float_leaves_no_other_in_its_place(with_example: bool) -> None:
+    """The last layer's width belongs to the last layer: where it stays float, the one before has the mode's."""
+    net = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6))
+    quantizable = qz.convert(net, (32, 2), skip=["2"], example=torch.randn(2, 6) if with_example else None)
+    assert {name: layer._bits["w2a2"] for name, layer in quantized_layers(quantizable).items()} == {"0": (8, 8), "1": (2, 2)}
+
+
 @pytest.mark.parametrize("example", ["tensor", "tuple", "dict"])
 def test_an_example_is_a_tensor_a_tuple_or_a_mapping(example: str) -> None:
     """Arguments by position or by name give the same structure."""

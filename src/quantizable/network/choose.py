@@ -21,11 +21,15 @@ ROOT = "(root)"  # how a network that is itself one layer is named
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Modules by name: those that get bits, the norms that get a set per mode, and the reasons of those that stay float."""
+    """Modules by name: those that get bits, the norms that get a set per mode, and the reasons of those that stay float.
+
+    kept: layers that could have bits and stay float by a pattern; they count for which layer is the first and the last.
+    """
 
     layers: dict[str, nn.Module]
     norms: dict[str, nn.Module]
     reasons: dict[str, str]
+    kept: dict[str, nn.Module]
 
     def keep_float(self, layer: str, why: str) -> None:
         """Take a layer out of those that get bits.
@@ -47,7 +51,7 @@ def choose(network: nn.Module, plan: Plan) -> Choice:
         PlanError: a pattern to keep float fits nothing.
     """
     named = {name or ROOT: module for name, module in network.named_modules()}
-    choice = Choice({}, {}, {})
+    choice = Choice({}, {}, {}, {})
     inside: dict[nn.Module, str] = {}  # output projections of attentions that stay float, which call them by their weights
     for name, module in named.items():
         kind, pattern = kind_in(module), plan.keeps_float(name)
@@ -56,6 +60,8 @@ def choose(network: nn.Module, plan: Plan) -> Choice:
         if isinstance(kind, Kind) and pattern is None and module not in inside:
             choice.layers[name] = module
             continue
+        if isinstance(kind, Kind):
+            choice.kept[name] = module
         if is_norm(module):
             choice.norms[name] = module
         elif isinstance(kind, Kind) or next(module.parameters(recurse=False), None) is not None:

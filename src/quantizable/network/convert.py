@@ -14,7 +14,7 @@ from torch import nn
 from quantizable.errors import ConvertError, ModeError, PlanError, RangeError
 from quantizable.modes import Mode, parse_modes
 from quantizable.network.attention import ATTENTION, QuantizedAttention, QuantizedEncoder, QuantizedEncoderLayer
-from quantizable.network.choose import Choice, check_patterns, choose, kind_in
+from quantizable.network.choose import ROOT, Choice, check_patterns, choose, kind_in
 from quantizable.network.layers import Kind, QuantizedLayer, QuantizedReLU
 from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.plan import Plan, Structure
@@ -69,11 +69,12 @@ def convert(
     network = copy.deepcopy(network)
     choice = choose(network, plan)
     if structure is None:
-        structure = Structure() if example is None else trace(network, choice.layers, choice.norms, example)
+        structure = Structure() if example is None else trace(network, choice.layers, choice.norms, example, kept=choice.kept)
     for name, why in structure.idle:
         choice.keep_float(name, why)
     check_patterns(network, choice.layers, choice.reasons, plan=plan, modes=wanted)
-    names = list(choice.layers)
+    weighted = {**choice.layers, **choice.kept}
+    names = [name or ROOT for name, _ in network.named_modules() if (name or ROOT) in weighted]
     structure = replace(structure, first=structure.first or names[0], last=structure.last or names[-1])
     switch = Switch(wanted, wanted[0])
     network._switch = switch  # type: ignore[assignment]

@@ -17,7 +17,14 @@ from quantizable.network.plan import Structure
 Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 
-def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[str, nn.Module], example: Example) -> Structure:
+def trace(
+    network: nn.Module,
+    layers: Mapping[str, nn.Module],
+    norms: Mapping[str, nn.Module],
+    example: Example,
+    *,
+    kept: Mapping[str, nn.Module] | None = None,
+) -> Structure:
     """Return the Structure of `network`, seen in one evaluation pass over `example` without gradients.
 
     A norm belongs to a layer if, each time, the norm is the only reader of the layer's output.
@@ -25,10 +32,12 @@ def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[st
     Args:
         layers, norms: the modules of interest by name.
         example: an input tensor, a tuple of arguments, or a mapping of keyword arguments.
+        kept: layers that stay float by choice, which may be the first or the last all the same.
     """
+    kept = kept or {}
     watch = _Watch(_readers_of_weights(network, layers))
     relus = {name: module for name, module in network.named_modules() if type(module) is nn.ReLU}
-    watched = (*layers.items(), *norms.items(), *relus.items())
+    watched = (*layers.items(), *kept.items(), *norms.items(), *relus.items())
     hooks = [module.register_forward_hook(watch.sees(name), with_kwargs=True) for name, module in watched]
     for module in set().union(*watch.owners.values()):
         hooks += [module.register_forward_pre_hook(watch.enters, prepend=True), module.register_forward_hook(watch.leaves)]
@@ -39,9 +48,10 @@ def trace(network: nn.Module, layers: Mapping[str, nn.Module], norms: Mapping[st
         for hook in hooks:
             hook.remove()
     calls = [call for call in watch.calls if call.name in layers]
+    order = [call.name for call in watch.calls if call.name in layers or call.name in kept]
     return Structure(
-        first=calls[0].name if calls else None,
-        last=calls[-1].name if calls else None,
+        first=order[0] if order else None,
+        last=order[-1] if order else None,
         norms=tuple(_pairs(watch, layers, norms)),
         shared_inputs=tuple(_shared(calls)),
         relus_read_by_layers_only=tuple(_read_by_layers(watch, layers, relus)),
