@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quantizable.artifact import open_artifact as open_artifact
     from quantizable.artifact import save_artifact as save_artifact
-    from quantizable.freeze import freeze as freeze
+    from quantizable.freeze import freeze as freeze  # type: ignore[no-redef]  # also a module
     from quantizable.modes import Mode as Mode
     from quantizable.modes import parse_mode as parse_mode
     from quantizable.modes import parse_modes as parse_modes
     from quantizable.network import Plan as Plan
     from quantizable.network import at as at
-    from quantizable.network import convert as convert
-    from quantizable.network import describe as describe
+    from quantizable.network import convert as convert  # type: ignore[no-redef]  # also a module
+    from quantizable.network import describe as describe  # type: ignore[no-redef]  # also a module
     from quantizable.network import get_mode as get_mode
     from quantizable.network import load as load
     from quantizable.network import load_float as load_float
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from quantizable.network import set_mode as set_mode
     from quantizable.network import use_mode as use_mode
     from quantizable.training import ConsistencyLoss as ConsistencyLoss
-    from quantizable.training import calibrate as calibrate
-    from quantizable.training import evaluate as evaluate
+    from quantizable.training import calibrate as calibrate  # type: ignore[no-redef]  # also a module
+    from quantizable.training import evaluate as evaluate  # type: ignore[no-redef]  # also a module
     from quantizable.training import multi_mode_backward as multi_mode_backward
     from quantizable.training import train as train
 

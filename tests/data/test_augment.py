@@ -55,7 +55,7 @@ def test_draws_reach_every_place_and_both_sides() -> None:
     for offsets in (draws.top, draws.left):
         counts = np.bincount(offsets, minlength=5)
         assert len(counts) == 5
-        assert np.all(np.abs(counts - 2000) < 200)   # five standard deviations
+        assert np.all(np.abs(counts - 2000) < 200)  # five standard deviations
     assert abs(int(draws.flip.sum()) - 5000) < 250
 
 
@@ -71,7 +71,7 @@ def test_normalisation_is_the_formula_and_a_table(channels: int, data: st.DataOb
     assert got.shape == (16, channels, 4, 4)
     assert got.is_contiguous(memory_format=torch.channels_last)
     expected = (every_byte / 255 - np.asarray(mean)) / np.asarray(std)
-    np.testing.assert_allclose(got.permute(0, 2, 3, 1).numpy(), expected, atol=4e-6)   # at most 20 in size, three roundings
+    np.testing.assert_allclose(got.permute(0, 2, 3, 1).numpy(), expected, atol=4e-6)  # at most 20 in size, three roundings
     shuffled = np.random.default_rng(0).permutation(every_byte.reshape(-1, channels)).reshape(1, 8, 32, channels)
     table = got.permute(0, 2, 3, 1).reshape(256, channels).numpy()
     again = normalize(shuffled, mean=mean, std=std).permute(0, 2, 3, 1).numpy()

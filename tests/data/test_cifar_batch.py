@@ -67,7 +67,7 @@ def test_a_pickle_that_calls_the_system_is_refused_and_not_run(protocol: int, tm
     with pytest.raises(DataError, match=rf"data_batch_1: the pickle asks for '{os.mkdir.__module__}\.mkdir'"):
         read(raw)
     assert not mark.exists()
-    pickle.loads(raw)   # the attack is real
+    pickle.loads(raw)  # the attack is real
     assert mark.exists()
 
 

@@ -15,7 +15,7 @@ from quantizable.data import CifarArchive, load_cifar
 from quantizable.data.download import download
 from quantizable.errors import DataError
 
-CONTENT = bytes(range(256)) * 5000   # more than one chunk
+CONTENT = bytes(range(256)) * 5000  # more than one chunk
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
 

@@ -121,7 +121,7 @@ def test_every_kind_of_image_becomes_rgb(image_root: Path, mode: str) -> None:
     pixels = images.decode([Path(file).name for file in images.files].index(path.name))
     assert pixels.shape == (24, 24, 3)
     assert pixels.dtype == np.uint8
-    assert np.ptp(pixels.reshape(-1, 3), axis=0).max() <= 2   # one colour stays one colour
+    assert np.ptp(pixels.reshape(-1, 3), axis=0).max() <= 2  # one colour stays one colour
 
 
 @given(width=st.integers(1, 600), height=st.integers(1, 600), seed=st.integers(0, 2**32))
@@ -134,7 +134,7 @@ def test_a_random_part_lies_in_the_image_and_keeps_its_limits(width: int, height
     w, h = right - left, bottom - top
     assert (w - 0.5) / (h + 0.5) <= crop.max_ratio
     assert (h - 0.5) / (w + 0.5) <= crop.max_ratio
-    if 3 / 4 <= width / height <= 4 / 3:   # else the centre may be taken, whatever its area
+    if 3 / 4 <= width / height <= 4 / 3:  # else the centre may be taken, whatever its area
         assert (w + 0.5) * (h + 0.5) >= crop.min_area * width * height
 
 
@@ -144,11 +144,11 @@ def test_the_centre_is_that_of_resizing_and_cropping(image_root: Path) -> None:
     images = FolderImages(images.root, images.files, images.y, images.class_names, size=24, resize=36)
     for index, file in enumerate(images.files):
         if not file.endswith(".png"):
-            continue   # 72 x 54 files: the shorter side shrinks by 1.5, no pixel grid is shifted
+            continue  # 72 x 54 files: the shorter side shrinks by 1.5, no pixel grid is shifted
         with Image.open(images.root / file) as image:
             plain = np.asarray(image.resize((48, 36), Image.Resampling.BILINEAR).crop((12, 6, 36, 30)))
         difference = np.abs(images.decode(index).astype(int) - plain)
-        assert difference[2:-2, 2:-2].max() <= 1   # the outer pixels do not see their neighbours beyond the box
+        assert difference[2:-2, 2:-2].max() <= 1  # the outer pixels do not see their neighbours beyond the box
 
 
 def test_a_mirrored_part_is_the_mirror_image(image_root: Path) -> None:
@@ -217,7 +217,7 @@ def test_real_photographs_are_decoded(data_folder: Path, tmp_path: Path) -> None
         place = tmp_path / "train" / f"class{i % 4}"
         place.mkdir(parents=True, exist_ok=True)
         (place / path.name).symlink_to(path)
-    images = folder(tmp_path, 96)   # 299 / 96 is above 2: these are decoded at half size
+    images = folder(tmp_path, 96)  # 299 / 96 is above 2: these are decoded at half size
     seen = torch.cat([x for x, _ in Loader.in_order(images, batch_size=8, workers=2)])
     assert seen.shape == (40, 3, 96, 96)
     assert float(seen.flatten(1).std(1).min()) > 0.05

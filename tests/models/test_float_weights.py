@@ -63,7 +63,7 @@ def test_resnet20_classifies_real_images(data_folder: Path) -> None:
     load_float_weights(network, weights)
     with torch.inference_mode():
         hits = sum(int((network(x).argmax(1) == y).sum()) for x, y in Loader.in_order(splits.test.subset(np.arange(500)), batch_size=250))
-    assert abs(hits - 455) <= 1   # one image may sit on a border between two machines
+    assert abs(hits - 455) <= 1  # one image may sit on a border between two machines
 
 
 @pytest.mark.parametrize("wrap", ["bare", "state_dict", "model_state_dict", "module."])
@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_reported(tmp_path: Path) -> None:
     network = small()
     before = network.state_dict()["2.bias"].clone()
     report = load_float_weights(network, tmp_path / "net.pt")
-    assert (report.missing, report.new, len(report.loaded)) == (("2.bias",), ("head.weight",), 7)   # of 9
+    assert (report.missing, report.new, len(report.loaded)) == (("2.bias",), ("head.weight",), 7)  # of 9
     assert str(report) == "7 loaded, 1 missing (2.bias), 1 new (head.weight)"
     assert torch.equal(network.state_dict()["2.bias"], before)
 

@@ -10,8 +10,8 @@ from quantizable.errors import RecipeError
 from quantizable.models import CifarResNet, WideStemResNet
 from quantizable.models.resnet_cifar import Block, DenseBlock, ZeroPadShortcut
 
-PUBLISHED = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018}   # parameters, 10 classes
-WIDE_STEM = {8: 112_452, 20: 306_884, 32: 501_316}                  # 100 classes
+PUBLISHED = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018}  # parameters, 10 classes
+WIDE_STEM = {8: 112_452, 20: 306_884, 32: 501_316}  # 100 classes
 
 
 def n_parameters(network: nn.Module) -> int:

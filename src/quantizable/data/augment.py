@@ -22,15 +22,14 @@ from quantizable.errors import DataError
 class Augment:
     """What training does to images in memory."""
 
-    crop_padding: int = 4    # pixels of black on every side; then a random window of the old size
-    flip: bool = True        # left and right, every second image on average
-    cutout: int = 0          # side of a square set to the mean colour, in pixels; 0: none
+    crop_padding: int = 4  # pixels of black on every side; then a random window of the old size
+    flip: bool = True  # left and right, every second image on average
+    cutout: int = 0  # side of a square set to the mean colour, in pixels; 0: none
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0 or self.cutout < 0:
             raise DataError(
-                "augment: crop_padding and cutout must be 0 or more pixels, "
-                f"found {self.crop_padding} and {self.cutout}; 0 leaves it out"
+                f"augment: crop_padding and cutout must be 0 or more pixels, found {self.crop_padding} and {self.cutout}; 0 leaves it out"
             )
 
 
@@ -38,10 +37,10 @@ class Augment:
 class Draws:
     """The random numbers of n images, each (n,)."""
 
-    top: npt.NDArray[np.int64]       # first row of the window in the padded image, 0 to 2 crop_padding
+    top: npt.NDArray[np.int64]  # first row of the window in the padded image, 0 to 2 crop_padding
     left: npt.NDArray[np.int64]
     flip: npt.NDArray[np.bool_]
-    cut_row: npt.NDArray[np.int64]   # centre of the cutout, 0 to H - 1
+    cut_row: npt.NDArray[np.int64]  # centre of the cutout, 0 to H - 1
     cut_column: npt.NDArray[np.int64]
 
     def part(self, part: slice) -> Draws:

@@ -35,7 +35,7 @@ def batches(
         DataError: sizes, ranks or seeds out of range, or too few images for one step.
     """
     sampling = Sampling(batch_size, seed, shuffle, rank, world_size, drop_last)
-    sampling.n_batches(len(images))   # fails here, not at the first batch
+    sampling.n_batches(len(images))  # fails here, not at the first batch
     return memory_batches(images, sampling, epoch=epoch, start=start_batch, augment=augment)
 
 

@@ -32,12 +32,12 @@ class CifarArchive:
     name: str
     url: str
     md5: str
-    folder: str                   # inside the archive
-    train: tuple[str, ...]        # batch files, in order
+    folder: str  # inside the archive
+    train: tuple[str, ...]  # batch files, in order
     test: tuple[str, ...]
-    label_key: bytes              # of the labels in a batch
+    label_key: bytes  # of the labels in a batch
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]       # of the training images, scale 0 to 1
+    mean: tuple[float, ...]  # of the training images, scale 0 to 1
     std: tuple[float, ...]
 
     @property
@@ -154,7 +154,6 @@ def _arrays(files: dict[str, bytes], archive: CifarArchive, *, where: Path) -> d
 def _splits(arrays: dict[str, npt.NDArray[Any]], archive: CifarArchive, *, where: str) -> Splits:
     if arrays["x_train"].shape[1:] != (32, 32, 3):
         raise DataError(
-            f"{where}: {archive.name} images are (32, 32, 3), "
-            f"found {arrays['x_train'].shape[1:]}; name the set 'npz' to use other images"
+            f"{where}: {archive.name} images are (32, 32, 3), found {arrays['x_train'].shape[1:]}; name the set 'npz' to use other images"
         )
     return splits_of(arrays, class_names=archive.class_names, mean=archive.mean, std=archive.std, where=where)

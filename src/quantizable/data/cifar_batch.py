@@ -30,7 +30,7 @@ def read_batch(raw: bytes, *, label_key: bytes, where: str) -> tuple[npt.NDArray
         found: object = _BatchUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-    except Exception as error:   # a damaged pickle may raise anything
+    except Exception as error:  # a damaged pickle may raise anything
         raise DataError(f"{where}: not a whole pickle of a CIFAR batch ({type(error).__name__}); fetch the archive again") from error
     if not isinstance(found, dict):
         raise DataError(f"{where}: holds a {type(found).__name__}, not a dict; fetch the archive again")
@@ -41,8 +41,7 @@ def read_batch(raw: bytes, *, label_key: bytes, where: str) -> tuple[npt.NDArray
     pixels = data.pixels(where=where)
     if len(labels) != len(pixels) or not all(type(label) is int and 0 <= label < 2**31 for label in labels):
         raise DataError(
-            f"{where}: needs {len(pixels)} whole numbers in '{label_key.decode()}', "
-            f"found {len(labels)} entries; fetch the archive again"
+            f"{where}: needs {len(pixels)} whole numbers in '{label_key.decode()}', found {len(labels)} entries; fetch the archive again"
         )
     planes = pixels.reshape(-1, 3, 32, 32)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.asarray(labels, dtype=np.int64)
@@ -85,8 +84,8 @@ def _latin_bytes(text: object, encoding: object = "latin1") -> bytes:
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,    # NumPy 1, and the official files
-    ("numpy._core.multiarray", "_reconstruct"): _Array,   # NumPy 2
+    ("numpy.core.multiarray", "_reconstruct"): _Array,  # NumPy 1, and the official files
+    ("numpy._core.multiarray", "_reconstruct"): _Array,  # NumPy 2
     ("_codecs", "encode"): _latin_bytes,
 }
 

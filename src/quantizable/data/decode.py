@@ -17,15 +17,15 @@ import numpy as np
 from quantizable.data.images import Pixels
 from quantizable.errors import DataError
 
-Box = tuple[float, float, float, float]   # left, top, right, bottom, in pixels
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class ResizedCrop:
     """What training does to image files: a random part of the image, brought to the wanted size, half of them mirrored."""
 
-    min_area: float = 0.08     # smallest part of the image's area, 0 to 1; the largest is all of it
-    max_ratio: float = 4 / 3   # of width to height, or height to width; 1 or more
+    min_area: float = 0.08  # smallest part of the image's area, 0 to 1; the largest is all of it
+    max_ratio: float = 4 / 3  # of width to height, or height to width; 1 or more
     flip: bool = True
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from quantizable.data.labels import as_labels, held_out
 from quantizable.data.splits import Splits
 from quantizable.errors import DataError
 
-_TEST_SEED = 0   # the test third never depends on the seed of a run: figures of two runs can be compared
+_TEST_SEED = 0  # the test third never depends on the seed of a run: figures of two runs can be compared
 
 
 def load_digits(root: Path | None = None, *, download: bool = False) -> Splits:
@@ -26,7 +26,7 @@ def load_digits(root: Path | None = None, *, download: bool = False) -> Splits:
     except ImportError as error:
         raise DataError("digits: needs scikit-learn, which is not installed; pip install scikit-learn") from error
     found = bundled()
-    x = np.rint(found.images[..., None] * (255 / 16)).astype(np.uint8)   # stored as 0 to 16
+    x = np.rint(found.images[..., None] * (255 / 16)).astype(np.uint8)  # stored as 0 to 16
     y = as_labels(found.target, where="digits")
     train, test = held_out(y, len(y) // 3, seed=_TEST_SEED, where="digits")
     mean, std = moments(x[train])

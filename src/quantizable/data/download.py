@@ -15,7 +15,7 @@ from typing import BinaryIO
 from quantizable.errors import DataError
 
 _log = logging.getLogger(__name__)
-_TIMEOUT_S = 30.0          # without any byte from the server
+_TIMEOUT_S = 30.0  # without any byte from the server
 _CHUNK_BYTES = 1 << 20
 
 
@@ -42,7 +42,7 @@ def download(url: str, path: Path, *, md5: str) -> None:
         finally:
             Path(temporary).unlink(missing_ok=True)
     except urllib.error.HTTPError as error:
-        error.close()   # it holds the connection
+        error.close()  # it holds the connection
         raise DataError(f"{path.name}: download failed (the server answered {error.code} {error.reason}); {by_hand}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -70,4 +70,4 @@ def _fetch(url: str, file: BinaryIO, *, path: Path, md5: str, by_hand: str) -> N
 
 
 def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)   # the publisher's checksum; it guards against accidents, not attacks
+    return hashlib.md5(usedforsecurity=False)  # the publisher's checksum; it guards against accidents, not attacks

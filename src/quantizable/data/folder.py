@@ -27,14 +27,14 @@ class FolderImages:
     """
 
     root: Path
-    files: tuple[str, ...]          # relative to root
-    y: Labels                       # int64 (n,), 0 to len(class_names) - 1
+    files: tuple[str, ...]  # relative to root
+    y: Labels  # int64 (n,), 0 to len(class_names) - 1
     class_names: tuple[str, ...]
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    size: int = 224                 # side of the decoded images, pixels
-    resize: int = 256               # the shorter side before the centre is cut out
-    name: str = "image folder"      # for messages
+    size: int = 224  # side of the decoded images, pixels
+    resize: int = 256  # the shorter side before the centre is cut out
+    name: str = "image folder"  # for messages
 
     def __post_init__(self) -> None:
         if find_spec("PIL") is None:

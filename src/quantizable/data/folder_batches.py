@@ -20,7 +20,7 @@ from quantizable.data.labels import Labels
 from quantizable.data.sampling import Sampling
 from quantizable.errors import DataError
 
-_PREFETCH = 3   # batches a worker keeps ready: covers a slow file without holding much memory
+_PREFETCH = 3  # batches a worker keeps ready: covers a slow file without holding much memory
 _Item = TypeVar("_Item")
 
 
@@ -41,7 +41,7 @@ def folder_batches(
     steps = [step.ours for step in sampling.steps(len(images), epoch=epoch, start=start)]
     loader: DataLoader[tuple[Tensor, Tensor] | DataError] = DataLoader(
         decoder,
-        batch_size=None,            # an item of the dataset is a batch already
+        batch_size=None,  # an item of the dataset is a batch already
         sampler=steps,
         num_workers=min(workers, len(steps)),
         prefetch_factor=_PREFETCH if workers and steps else None,
@@ -55,10 +55,9 @@ def folder_batches(
             yield normalize(pixels.numpy(), mean=images.mean, std=images.std), labels
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
-            raise   # not about a worker: not ours to explain
+            raise  # not about a worker: not ours to explain
         raise DataError(
-            f"{images.name}: a loader process was lost ({str(error).splitlines()[0]}); "
-            "use fewer workers, or more (shared) memory"
+            f"{images.name}: a loader process was lost ({str(error).splitlines()[0]}); use fewer workers, or more (shared) memory"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The ImageNet layout of image folders, and Tiny-ImageNet's variant of it.
 
-    root/train/<class>/**.jpg
-    root/val/<class>/**.jpg     optional; becomes the test set, for reporting
+root/train/<class>/**.jpg
+root/val/<class>/**.jpg     optional; becomes the test set, for reporting
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quantizable.errors import DataError
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _EXPECTED = "expected train/<class>/*.jpg and, for the test set, val/<class>/*.jpg"
 _TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-_TINY_ANNOTATIONS = "val_annotations.txt"   # lines: file name, class, box
+_TINY_ANNOTATIONS = "val_annotations.txt"  # lines: file name, class, box
 
 
 def load_folder(root: Path | None, *, download: bool = False) -> Splits:

@@ -21,18 +21,17 @@ class Images:
         DataError: a wrong shape or dtype, no image at all, or a label out of range (its index and value are named).
     """
 
-    x: Pixels                       # uint8 (n, H, W, C)
-    y: Labels                       # int64 (n,), 0 to len(class_names) - 1
+    x: Pixels  # uint8 (n, H, W, C)
+    y: Labels  # int64 (n,), 0 to len(class_names) - 1
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]         # per channel, of x / 255
-    std: tuple[float, ...]          # per channel, of x / 255; > 0
-    name: str = "images"            # for messages: "cifar10 train"
+    mean: tuple[float, ...]  # per channel, of x / 255
+    std: tuple[float, ...]  # per channel, of x / 255; > 0
+    name: str = "images"  # for messages: "cifar10 train"
 
     def __post_init__(self) -> None:
         if self.x.dtype != np.uint8 or self.x.ndim != 4:
             raise DataError(
-                f"{self.name}: images must be uint8 (n, H, W, C), "
-                f"found {self.x.dtype} of shape {self.x.shape}; store bytes, channels last"
+                f"{self.name}: images must be uint8 (n, H, W, C), found {self.x.dtype} of shape {self.x.shape}; store bytes, channels last"
             )
         if 0 in self.x.shape:
             raise DataError(f"{self.name}: holds no images, found shape {self.x.shape}; give at least one")
@@ -65,8 +64,7 @@ def check_moments(mean: tuple[float, ...], std: tuple[float, ...], *, n_channels
     """
     if len(mean) != n_channels or len(std) != n_channels:
         raise DataError(
-            f"{where}: mean and std need {n_channels} values, one a channel, "
-            f"found {len(mean)} and {len(std)}; give one a channel"
+            f"{where}: mean and std need {n_channels} values, one a channel, found {len(mean)} and {len(std)}; give one a channel"
         )
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and min(std) > 0):
         raise DataError(f"{where}: mean must be finite and std above 0, found {mean} and {std}; give them on the scale 0 to 1")

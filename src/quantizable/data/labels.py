@@ -20,8 +20,7 @@ def as_labels(raw: npt.ArrayLike, *, where: str) -> Labels:
     labels = np.asarray(raw)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{where}: labels must be integers of shape (n,), "
-            f"found {labels.dtype} of shape {labels.shape}; store class numbers"
+            f"{where}: labels must be integers of shape (n,), found {labels.dtype} of shape {labels.shape}; store class numbers"
         )
     return labels.astype(np.int64)
 

@@ -16,7 +16,7 @@ from quantizable.data.images import Images
 from quantizable.data.sampling import Sampling
 from quantizable.errors import DataError
 
-_MOST_WORKERS = 8   # of one rank, by default: several ranks share a machine, and each worker holds batches in memory
+_MOST_WORKERS = 8  # of one rank, by default: several ranks share a machine, and each worker holds batches in memory
 
 
 class Loader:
@@ -51,8 +51,7 @@ class Loader:
         wanted = Augment if isinstance(images, Images) else ResizedCrop
         if augment is not None and not isinstance(augment, wanted):
             raise DataError(
-                f"{images.name}: takes {wanted.__name__} as augment, "
-                f"found {type(augment).__name__}; pass {wanted.__name__}() or None"
+                f"{images.name}: takes {wanted.__name__} as augment, found {type(augment).__name__}; pass {wanted.__name__}() or None"
             )
         self.images = images
         self.augment = augment
@@ -88,7 +87,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         start, self._start = self._start, 0
-        return self._run(self.epoch, start)   # not a generator itself: epoch and start are those of this moment
+        return self._run(self.epoch, start)  # not a generator itself: epoch and start are those of this moment
 
     def _run(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.images, Images):

@@ -49,7 +49,10 @@ def splits_of(
         Images(
             _pixels(arrays[f"x_{part}"], where=f"{where}: x_{part}"),
             as_labels(arrays[f"y_{part}"], where=f"{where}: y_{part}"),
-            class_names, mean, std, name=f"{where} {part}",
+            class_names,
+            mean,
+            std,
+            name=f"{where} {part}",
         )
         for part in ("train", "test")
     )
@@ -67,7 +70,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; write one with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)")
     try:
-        with path.open("rb") as raw:   # opened here: NumPy leaves a damaged file open
+        with path.open("rb") as raw:  # opened here: NumPy leaves a damaged file open
             file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: holds one array, not four; write it with numpy.savez")

@@ -20,9 +20,9 @@ from quantizable.errors import DataError
 class Step:
     """One step of an epoch: the images of all ranks, and which of them are ours."""
 
-    index: int        # of the step in its epoch
-    members: Labels   # int64 (images of all ranks,), indices into the set
-    part: slice       # ours, within members
+    index: int  # of the step in its epoch
+    members: Labels  # int64 (images of all ranks,), indices into the set
+    part: slice  # ours, within members
 
     @property
     def ours(self) -> Labels:
@@ -34,20 +34,19 @@ class Step:
 class Sampling:
     """How a set is cut into batches."""
 
-    batch_size: int          # images of one rank in one step
+    batch_size: int  # images of one rank in one step
     seed: int = 0
     shuffle: bool = True
     rank: int = 0
     world_size: int = 1
-    drop_last: bool = True   # leave out the last, smaller step; without it ranks share it, their parts differ by at most one image
+    drop_last: bool = True  # leave out the last, smaller step; without it ranks share it, their parts differ by at most one image
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise DataError(f"batches: batch_size must be 1 or more, found {self.batch_size}; choose for example 128")
         if not 0 <= self.rank < self.world_size:
             raise DataError(
-                "batches: rank must be 0 to world_size - 1, "
-                f"found rank {self.rank} of {self.world_size}; pass both from one process group"
+                f"batches: rank must be 0 to world_size - 1, found rank {self.rank} of {self.world_size}; pass both from one process group"
             )
 
     def n_batches(self, n: int) -> int:

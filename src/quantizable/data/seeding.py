@@ -16,10 +16,10 @@ from quantizable.errors import DataError
 class Purpose(IntEnum):
     """What a generator is for: two purposes never share a stream, whatever their other numbers are."""
 
-    SPLIT = 1      # which images are held out
-    ORDER = 2      # the order of an epoch
-    AUGMENT = 3    # crops and flips of a batch in memory
-    CROP = 4       # crop and flip of one file
+    SPLIT = 1  # which images are held out
+    ORDER = 2  # the order of an epoch
+    AUGMENT = 3  # crops and flips of a batch in memory
+    CROP = 4  # crop and flip of one file
 
 
 def generator(purpose: Purpose, *numbers: int) -> np.random.Generator:

@@ -22,7 +22,7 @@ class Splits:
     train: ImageSet
     validation: ImageSet | None = None
     test: ImageSet | None = None
-    augment: Augment | ResizedCrop | None = None   # what training on this set usually does
+    augment: Augment | ResizedCrop | None = None  # what training on this set usually does
 
     def __post_init__(self) -> None:
         for part in (self.validation, self.test):

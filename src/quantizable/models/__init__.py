@@ -1,7 +1,7 @@
 """Float networks to start from; nothing in here knows of bits.
 
-    build (build.py): a name -> resnet_cifar, resnet_wide_stem, resnet_imagenet, digits_net, or anybody's own
-    load_float_weights (float_weights.py): a file of weights -> the network, with an account of what fitted
+build (build.py): a name -> resnet_cifar, resnet_wide_stem, resnet_imagenet, digits_net, or anybody's own
+load_float_weights (float_weights.py): a file of weights -> the network, with an account of what fitted
 """
 
 from quantizable.models.build import build, model_names

@@ -26,7 +26,7 @@ _MODELS: dict[str, Factory] = {
     "resnet32": partial(CifarResNet, 32),
     "resnet44": partial(CifarResNet, 44),
     "resnet56": partial(CifarResNet, 56),
-    "resnet8_cifar100": partial(WideStemResNet, 8),     # the names of the published files; any number of classes
+    "resnet8_cifar100": partial(WideStemResNet, 8),  # the names of the published files; any number of classes
     "resnet20_cifar100": partial(WideStemResNet, 20),
     "resnet32_cifar100": partial(WideStemResNet, 32),
     "resnet18": partial(ImagenetResNet, 18),
@@ -90,7 +90,7 @@ def _imported(path: str) -> Factory:
 def _check_arguments(name: str, factory: Factory, arguments: dict[str, object]) -> None:
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except ValueError:   # some compiled callables tell no signature: the call itself will say
+    except ValueError:  # some compiled callables tell no signature: the call itself will say
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return

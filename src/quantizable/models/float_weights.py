@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from quantizable.errors import CheckpointError
 
-_WRAPPERS = ("state_dict", "model_state_dict")   # keys under which training programs store the weights
+_WRAPPERS = ("state_dict", "model_state_dict")  # keys under which training programs store the weights
 _TORCH_ENDINGS = (".th", ".pth", ".pt")
 
 
@@ -18,9 +18,9 @@ _TORCH_ENDINGS = (".th", ".pth", ".pt")
 class WeightReport:
     """What became of the names of a file and of a network, each sorted."""
 
-    loaded: tuple[str, ...]    # in both
-    missing: tuple[str, ...]   # in the network only: kept as they were
-    new: tuple[str, ...]       # in the file only: not used
+    loaded: tuple[str, ...]  # in both
+    missing: tuple[str, ...]  # in the network only: kept as they were
+    new: tuple[str, ...]  # in the file only: not used
 
     @property
     def is_complete(self) -> bool:
@@ -74,7 +74,7 @@ def _read(path: Path) -> object:
             return load_file(path)
         found: object = torch.load(path, map_location="cpu", weights_only=True)
         return found
-    except Exception as error:   # a damaged or hostile pickle may raise anything
+    except Exception as error:  # a damaged or hostile pickle may raise anything
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: not a whole file of plain weights ({reason}); fetch or save it again") from error
 

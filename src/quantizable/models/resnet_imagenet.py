@@ -58,7 +58,7 @@ class ImagenetResNet(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))."""
 
-    expansion = 1   # output channels, as a multiple of `width`
+    expansion = 1  # output channels, as a multiple of `width`
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
