@@ -153,13 +153,11 @@ void coded_sums_at(size_t rows, size_t channels, int threads, Address g, bool is
 }
 
 void coded_input_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address sums, const EpilogueAt& epilogue,
-                    const WindowAt& window, Address shift, Address by_g, Address by_sum, Address constant, Address class_of, size_t area,
-                    Address out) {
+                    const WindowAt& window, Address by_g, Address by_sum, Address constant, Address class_of, size_t area, Address out) {
     const KernelSet& set = kernels();
     nb::gil_scoped_release released;
     coded_input(set, {rows, channels, threads}, as<const void>(g), is_bf16, as<const float>(sums), epilogue_of(epilogue), opening(window),
-                as<const float>(shift), as<const float>(by_g), as<const float>(by_sum), as<const float>(constant),
-                borders_at(class_of, area), as<void>(out));
+                as<const float>(by_g), as<const float>(by_sum), as<const float>(constant), borders_at(class_of, area), as<void>(out));
 }
 
 double window_at(size_t rows, size_t channels, int threads, Address g, bool is_bf16, Address x, const WindowAt& window, Address skip,
@@ -255,7 +253,7 @@ void bind(nb::module_& m) {
     m.def("unit_coded_sums", &coded_sums_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "sums"_a, "epilogue"_a, "window"_a,
           "shift"_a, "class_of"_a, "area"_a, "total"_a);
     m.def("unit_coded_input", &coded_input_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "sums"_a, "epilogue"_a, "window"_a,
-          "shift"_a, "by_g"_a, "by_sum"_a, "constant"_a, "class_of"_a, "area"_a, "out"_a);
+          "by_g"_a, "by_sum"_a, "constant"_a, "class_of"_a, "area"_a, "out"_a);
     m.def("unit_window", &window_at, "rows"_a, "channels"_a, "threads"_a, "g"_a, "is_bf16"_a, "x"_a, "window"_a, "skip"_a, "out"_a);
     m.def("unit_code_weights", &code_weights_at, "out_channels"_a, "k"_a, "threads"_a, "weight"_a, "range"_a, "bits"_a, "integer"_a,
           "wide"_a, "scale"_a);

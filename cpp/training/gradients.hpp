@@ -15,11 +15,11 @@ struct Window {
     const float* peak;               // instead: max(0, 1 - |u - 1/2| p) p with p[c] = 1 / half width; or null
 };
 
-// The window of the codes of y = A' m + t as one in A' = A - shift: both are lines, and A' needs no way through y and u.
-// Up to a factor per channel, which the caller applies:
+// The window of the codes of y as one in the sums, which need no way through y and u then. Up to a factor per channel, which
+// the caller applies: 1 for from <= A <= to; or, for the triangle, max(0, 1 - |A from + to|).
 struct SumWindow {
     bool is_triangle;
-    const float* from;  // [channels]   1 for from <= A' <= to; or, for the triangle, max(0, 1 - |A' from + to|)
+    const float* from;  // [classes][channels]
     const float* to;
 };
 
@@ -39,17 +39,15 @@ struct GradientKernels {
     void (*norm_input_bf16)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, const float* by_g,
                             const float* by_sum, const float* constant, Borders borders, bf16* out) noexcept;
 
-    // Both for the gradient w(A') g of y, where g is that of the codes of y.   g T [rows][channels]; by_g holds the window's factor
+    // Both for the gradient w(A) g of y, where g is that of the codes of y.   g T [rows][channels]; by_g holds the window's factor
     void (*coded_sums_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, SumWindow window,
                            const float* shift, Borders borders, double* total) noexcept;
     void (*coded_sums_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, SumWindow window,
                             const float* shift, Borders borders, double* total) noexcept;
     void (*coded_input_f32)(size_t first, size_t rows, size_t channels, const float* g, const float* sums, SumWindow window,
-                            const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders,
-                            float* out) noexcept;
+                            const float* by_g, const float* by_sum, const float* constant, Borders borders, float* out) noexcept;
     void (*coded_input_bf16)(size_t first, size_t rows, size_t channels, const bf16* g, const float* sums, SumWindow window,
-                             const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders,
-                             bf16* out) noexcept;
+                             const float* by_g, const float* by_sum, const float* constant, Borders borders, bf16* out) noexcept;
 
     // u = x inverse + zero: out = w(u) g inverse, plus skip where x > 0 (skip may be null); lane[c % 16] += w(u) g (u - zero).
     //   g T [rows][channels]; x, skip, out float32; lane float64 [16]

@@ -113,12 +113,13 @@ struct Opening {
     }
 };
 
-// The window in A' of 16 channels.
+// The window in the sums of 16 channels, of one border class.
 template <bool TRIANGLE>
 struct SumOpening {
     __m512 from, to;
 
-    SumOpening(__mmask16 live, const SumWindow& window, size_t c) noexcept : from(load(live, window.from + c)), to(load(live, window.to + c)) {}
+    SumOpening(__mmask16 live, const SumWindow& window, size_t of_class) noexcept
+        : from(load(live, window.from + of_class)), to(load(live, window.to + of_class)) {}
 
     __m512 through(__m512 g, __m512 a) const noexcept {
         if constexpr (TRIANGLE) {
@@ -138,13 +139,14 @@ void coded_sums_of(size_t first, size_t rows, size_t channels, const T* g, const
         const size_t to = rows - from < FLOAT_TERMS ? rows : from + FLOAT_TERMS;
         for (size_t c = 0; c < channels; c += 16) {
             const __mmask16 live = first_lanes(channels - c);
-            const SumOpening<TRIANGLE> opening(live, window, c);
+            SumOpening<TRIANGLE> opening(live, window, c);
             __m512 by_one = _mm512_setzero_ps(), by_sum = by_one;
             for (size_t r = from; r < to; r++) {
-                const size_t i = r * channels + c;
+                const size_t i = r * channels + c, of_class = class_at(borders, first + r) * channels + c;
+                if (borders.class_of) opening = SumOpening<TRIANGLE>(live, window, of_class);
                 __m512 a = load(live, sums + i);
-                if (shift) a = _mm512_sub_ps(a, load(live, shift + class_at(borders, first + r) * channels + c));
                 const __m512 grad = opening.through(load(live, g + i), a);
+                if (shift) a = _mm512_sub_ps(a, load(live, shift + of_class));
                 by_one = _mm512_add_ps(by_one, grad);
                 by_sum = _mm512_add_ps(by_sum, _mm512_mul_ps(grad, a));
             }
@@ -161,32 +163,30 @@ void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const fl
 }
 
 template <bool TRIANGLE, class T>
-void coded_input_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, const SumWindow& window, const float* shift,
-                    const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+void coded_input_of(size_t first, size_t rows, size_t channels, const T* g, const float* sums, const SumWindow& window, const float* by_g,
+                    const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
     for (size_t c = 0; c < channels; c += 16) {  // what belongs to channels stays in registers while the rows go by
         const __mmask16 live = first_lanes(channels - c);
-        const SumOpening<TRIANGLE> opening(live, window, c);
+        SumOpening<TRIANGLE> opening(live, window, c);
         const __m512 of_g = load(live, by_g + c), of_sum = load(live, by_sum + c);
         __m512 rest = load(live, constant + c);
         for (size_t r = 0; r < rows; r++) {
             const size_t i = r * channels + c;
-            const __m512 sum = load(live, sums + i);
-            __m512 a = sum;
-            if (shift) {
+            if (borders.class_of) {
                 const size_t of_class = class_at(borders, first + r) * channels + c;
                 rest = load(live, constant + of_class);
-                a = _mm512_sub_ps(a, load(live, shift + of_class));
+                opening = SumOpening<TRIANGLE>(live, window, of_class);
             }
-            const __m512 grad = opening.through(load(live, g + i), a);
-            store(live, _mm512_add_ps(_mm512_mul_ps(grad, of_g), _mm512_add_ps(_mm512_mul_ps(sum, of_sum), rest)), out + i);
+            const __m512 a = load(live, sums + i), grad = opening.through(load(live, g + i), a);
+            store(live, _mm512_add_ps(_mm512_mul_ps(grad, of_g), _mm512_add_ps(_mm512_mul_ps(a, of_sum), rest)), out + i);
         }
     }
 }
 
 template <class T>
-void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
-                 const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
-    (window.is_triangle ? coded_input_of<true, T> : coded_input_of<false, T>)(first, rows, channels, g, sums, window, shift, by_g, by_sum,
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* by_g,
+                 const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+    (window.is_triangle ? coded_input_of<true, T> : coded_input_of<false, T>)(first, rows, channels, g, sums, window, by_g, by_sum,
                                                                              constant, borders, out);
 }
 

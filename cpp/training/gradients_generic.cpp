@@ -57,9 +57,9 @@ float opened(float g, float u, const Window& window, size_t c) noexcept {
     return g * ((height > 0 ? height : 0) * window.peak[c]);
 }
 
-float opened(float g, float a, const SumWindow& window, size_t c) noexcept {
-    if (!window.is_triangle) return a >= window.from[c] && a <= window.to[c] ? g : 0.0f;
-    const float height = 1 - std::fabs(a * window.from[c] + window.to[c]);
+float opened(float g, float a, const SumWindow& window, size_t of_class) noexcept {
+    if (!window.is_triangle) return a >= window.from[of_class] && a <= window.to[of_class] ? g : 0.0f;
+    const float height = 1 - std::fabs(a * window.from[of_class] + window.to[of_class]);
     return g * (height > 0 ? height : 0);
 }
 
@@ -70,9 +70,10 @@ void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const fl
         for (size_t c = 0; c < channels; c++) {
             float by_one = 0, by_sum = 0;
             for (size_t r = from; r < std::min(rows, from + FLOAT_TERMS); r++) {
+                const size_t of_class = class_at(borders, first + r) * channels + c;
                 float a = sums[r * channels + c];
-                if (shift) a -= shift[class_at(borders, first + r) * channels + c];
-                const float grad = opened(value(g[r * channels + c]), a, window, c);
+                const float grad = opened(value(g[r * channels + c]), a, window, of_class);
+                if (shift) a -= shift[of_class];
                 by_one += grad;
                 by_sum += grad * a;
             }
@@ -82,14 +83,13 @@ void coded_sums(size_t first, size_t rows, size_t channels, const T* g, const fl
 }
 
 template <class T>
-void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* shift,
-                 const float* by_g, const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
+void coded_input(size_t first, size_t rows, size_t channels, const T* g, const float* sums, SumWindow window, const float* by_g,
+                 const float* by_sum, const float* constant, Borders borders, T* out) noexcept {
     for (size_t r = 0; r < rows; r++) {
         const size_t at = class_at(borders, first + r) * channels;
         for (size_t c = 0; c < channels; c++) {
             const size_t i = r * channels + c;
-            const float a = shift ? sums[i] - shift[at + c] : sums[i];
-            store(opened(value(g[i]), a, window, c) * by_g[c] + (sums[i] * by_sum[c] + constant[at + c]), out + i);
+            store(opened(value(g[i]), sums[i], window, at + c) * by_g[c] + (sums[i] * by_sum[c] + constant[at + c]), out + i);
         }
     }
 }

@@ -1,7 +1,6 @@
 #include "training/passes.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "cpu.hpp"
@@ -62,33 +61,6 @@ void image_window_sums(const KernelSet& set, const Geometry& g, size_t channels,
         horizontal_sums(g, groups, padded.data(), out + y * g.out_width * groups);
     }
 }
-
-// The window of the codes of y, moved to the sums: with y = A' m + t0, u = y inverse + zero.
-struct WindowOfSums {
-    bool is_triangle;
-    std::vector<float> from, to;
-    std::vector<double> offset, factor;  // t0; what the kernels leave out
-
-    WindowOfSums(size_t channels, Epilogue epilogue, const Window& window, const float* shift)
-        : is_triangle(window.peak), from(channels), to(channels), offset(channels), factor(channels) {
-        for (size_t c = 0; c < channels; c++) {
-            const double m = epilogue.multiplier[c], inverse = window.inverse, zero = window.zero;
-            offset[c] = epilogue.offset[c] + (shift ? m * shift[c] : 0.0);  // t of the first class, without its z V
-            factor[c] = is_triangle ? window.peak[c] * inverse : inverse;
-            if (is_triangle) {
-                from[c] = static_cast<float>(m * inverse * window.peak[c]);
-                to[c] = static_cast<float>((offset[c] * inverse + zero - 0.5) * window.peak[c]);
-                continue;
-            }
-            const double low = (window.low - zero) / inverse - offset[c], high = (window.high - zero) / inverse - offset[c];  // of A' m
-            const bool is_open = low <= 0 && high >= 0;  // where m is 0
-            from[c] = m == 0 ? (is_open ? -INFINITY : INFINITY) : static_cast<float>((m > 0 ? low : high) / m);
-            to[c] = m == 0 ? -from[c] : static_cast<float>((m > 0 ? high : low) / m);
-        }
-    }
-
-    SumWindow view() const { return {is_triangle, from.data(), to.data()}; }
-};
 
 }  // namespace
 
@@ -199,7 +171,7 @@ void norm_input(const KernelSet& set, Rows rows, const float* g, const float* su
 void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
                 const float* shift, Borders borders, double* total) {
     const size_t c = rows.channels;
-    const WindowOfSums in_sums(c, epilogue, window, shift);
+    const WindowOfSums in_sums(c, epilogue, borders, window);
     add_chunks(rows, 2 * c, total, [&](size_t first, size_t count, double* part) {
         const size_t at = first * c;
         if (is_bf16)
@@ -210,24 +182,25 @@ void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, co
     for (size_t i = 0; i < c; i++) {
         total[i] *= in_sums.factor[i];
         total[c + i] *= in_sums.factor[i];
-        total[2 * c + i] = static_cast<double>(epilogue.multiplier[i]) * total[c + i] + in_sums.offset[i] * total[i];
+        const double m = epilogue.multiplier[i], offset = epilogue.offset[i] + (shift ? m * shift[i] : 0.0);  // y = A' m + offset
+        total[2 * c + i] = m * total[c + i] + offset * total[i];
     }
 }
 
 void coded_input(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
-                 const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out) {
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out) {
     const size_t c = rows.channels;
-    const WindowOfSums in_sums(c, epilogue, window, shift);
+    const WindowOfSums in_sums(c, epilogue, borders, window);
     std::vector<float> with_factor(c);
     for (size_t i = 0; i < c; i++) with_factor[i] = static_cast<float>(static_cast<double>(by_g[i]) * in_sums.factor[i]);
     const float* of_g = with_factor.data();
     for_chunks(rows, [&](size_t, size_t first, size_t count) {
         const size_t at = first * c;
         if (is_bf16)
-            set.gradients.coded_input_bf16(first, count, c, static_cast<const bf16*>(g) + at, sums + at, in_sums.view(), shift, of_g, by_sum,
+            set.gradients.coded_input_bf16(first, count, c, static_cast<const bf16*>(g) + at, sums + at, in_sums.view(), of_g, by_sum,
                                            constant, borders, static_cast<bf16*>(out) + at);
         else
-            set.gradients.coded_input_f32(first, count, c, static_cast<const float*>(g) + at, sums + at, in_sums.view(), shift, of_g, by_sum,
+            set.gradients.coded_input_f32(first, count, c, static_cast<const float*>(g) + at, sums + at, in_sums.view(), of_g, by_sum,
                                           constant, borders, static_cast<float*>(out) + at);
     });
 }

@@ -10,6 +10,7 @@
 #include "training/gradients.hpp"
 #include "training/sums.hpp"
 #include "training/weights.hpp"
+#include "training/window.hpp"
 
 namespace qz::training {
 
@@ -56,12 +57,6 @@ void norm_sums(const KernelSet& set, Rows rows, const float* g, const float* sum
 void norm_input(const KernelSet& set, Rows rows, const float* g, const float* sums, const float* by_g, const float* by_sum,
                 const float* constant, Borders borders, void* out, bool is_bf16);
 
-// y = A m + t
-struct Epilogue {
-    const float* multiplier;  // m [channels]
-    const float* offset;      // t [classes][channels]
-};
-
 void epilogue(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float* y);
 
 bool epilogue_codes(const KernelSet& set, Rows rows, const float* sums, Epilogue epilogue, Borders borders, float inverse, float zero,
@@ -73,7 +68,7 @@ void coded_sums(const KernelSet& set, Rows rows, const void* g, bool is_bf16, co
                 const float* shift, Borders borders, double* total);
 
 void coded_input(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* sums, Epilogue epilogue, Window window,
-                 const float* shift, const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out);
+                 const float* by_g, const float* by_sum, const float* constant, Borders borders, void* out);
 
 // out = gradient of x; returns the sum of w(u) g (u - zero)
 double through_window(const KernelSet& set, Rows rows, const void* g, bool is_bf16, const float* x, Window window, const float* skip,

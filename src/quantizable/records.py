@@ -23,7 +23,7 @@ from pathlib import Path
 from quantizable.errors import RecordError
 
 RECORDS_FILE = "records.jsonl"
-_CODE = ("src", "cpp", "recipes", "benchmarks", "pyproject.toml", "CMakeLists.txt")  # what can change a figure
+_CODE = ("src", "cpp", "recipes", "studies", "benchmarks", "pyproject.toml", "CMakeLists.txt")  # what can change a figure
 _FLAGS = ("avx2", "fma", "avx512bw", "avx512_vnni", "avx512vbmi", "avx512_vpopcntdq", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 _ABSOLUTE = re.compile(r"(?<![\w.~/*-])(?!//)/[^\s,:;'\"]+")  # not the tail of a relative path, not the // of an address
 

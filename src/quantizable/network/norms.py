@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from quantizable.network.switchable import Switchable
+from quantizable.network.unit import normalize
 
 _TORCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _FROZEN = ("FrozenBatchNorm2d", "FrozenBatchNormAct2d")  # torchvision, timm, detectron: by name, so that none need be there
@@ -30,7 +31,7 @@ class BitSpecificNorm(Switchable):
         mode = self._switch.mode
         if mode.is_float or not (self._is_absorbed or mode.name in self.mode_norms):
             return super().forward(input)  # type: ignore[no-any-return]
-        x: Tensor = input if self._is_absorbed else self.mode_norms[mode.name](input)
+        x: Tensor = input if self._is_absorbed else normalize(self.of(mode.name), input)
         return self.act(self.drop(x)) if _is_named(self, _WITH_ACTIVATION) else x  # type: ignore[operator]
 
     def of(self, mode: str) -> _BatchNorm:

@@ -71,6 +71,15 @@ def fold(step: Tensor, scale: Tensor, bias: Tensor | None, norm: Norm | None) ->
     return multiplier * gain, offset
 
 
+def normalize(norm: Norm, x: Tensor) -> Tensor:
+    """Return `x` normalised by a norm that no layer computes with its sums: x m + t in float32 with running statistics."""
+    if uses_batch_statistics(norm):
+        return norm(x)  # type: ignore[no-any-return]
+    one = torch.ones((), device=x.device)
+    multiplier, offset = fold(one, one.expand(x.shape[1]), None, norm)
+    return (x.float() * _along(multiplier.float(), x, 1) + _along(offset.float(), x, 1)).to(x.dtype)
+
+
 def uses_batch_statistics(norm: Norm) -> bool:
     """Return True where `norm` normalises with the statistics of the batch."""
     return norm.training or norm.running_mean is None

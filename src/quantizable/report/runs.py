@@ -10,7 +10,8 @@ from quantizable.errors import ModeError, RecordError
 from quantizable.modes import parse_mode, parse_modes
 
 TRAINED, POST_TRAINING, FLOAT = "trained", "post-training", "float"
-LABELS = (FLOAT, POST_TRAINING, TRAINED)  # in the order in which they come about
+RE_ESTIMATED = "re-estimated"  # trained weights, the statistics of shared norms estimated for each mode
+LABELS = (FLOAT, POST_TRAINING, RE_ESTIMATED, TRAINED)  # in the order in which tables show them
 Row = Mapping[str, object]
 
 

@@ -24,7 +24,7 @@ from quantizable.training.setup import load_splits
 from quantizable.training.state import STATE_FILE
 
 RECIPE_FILE, CHECKPOINT = "recipe.toml", "checkpoint"
-_MAY_CHANGE = {"data.root", "train.checkpoint_minutes", "train.tensorboard"}  # no figure depends on them
+_MAY_CHANGE = {"data.root", "model.weights", "train.checkpoint_minutes", "train.tensorboard"}  # where things lie on this machine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
