@@ -51,8 +51,8 @@ def print_profile(step: Callable[[], float]) -> None:
         by_kind.setdefault(kind, {})[event.key] = event.self_cpu_time_total / REPEAT / 1e3
     print(f"one step: {total:.1f} ms without the profiler; self times under it, ms")
     for kind, parts in sorted(by_kind.items(), key=lambda item: -sum(item[1].values())):
-        largest = sorted(parts.items(), key=lambda item: -item[1])[:6]
-        print(f"{sum(parts.values()):8.1f} {kind:26} " + ", ".join(f"{name} {ms:.1f}" for name, ms in largest if ms >= 0.1))
+        largest = sorted(parts.items(), key=lambda item: -item[1])[:14]
+        print(f"{sum(parts.values()):8.1f} {kind:26} " + ", ".join(f"{name} {ms:.1f}" for name, ms in largest if ms >= 0.5))
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quantizable.network import fused
+from quantizable.errors import PlanError
+from quantizable.network import convert, fused
 from quantizable.network.quantizers import Codes, Integers
 from quantizable.network.quantizers.straight_through import NestedActivation, NestedWeight
 from quantizable.network.unit import unit
@@ -322,3 +323,34 @@ def test_tensors_that_it_cannot_take_do_not_fit():
     assert not fused.fits(x.to("meta"), weight, None)
     assert not fused.fits(torch.zeros(1, 33000, 1, 1), torch.zeros(1, 33000, 1, 1), None)
     assert not fused.fits(x, weight, nn.SyncBatchNorm(4))
+
+
+@needs_fused
+def test_the_fp32_mode_trains_with_the_gradients_that_were_set():
+    """Property 1 in training: forward bit for bit; gradients of the float network, or rounded to bfloat16; evaluation is torch's."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    converted, x = convert(network, ("fp32", "w4a4")), torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    y = network(x)
+    y.square().sum().backward()
+    for dtype, is_training, tolerance in ((torch.bfloat16, True, 3e-2), (torch.float32, True, 0.0), (torch.bfloat16, False, 0.0)):
+        fused.set_gradient_dtype(dtype)
+        try:
+            converted.train(is_training).zero_grad()
+            found = converted(x)
+            found.square().sum().backward()
+        finally:
+            fused.set_gradient_dtype(None)
+        assert torch.equal(found, y)
+        for name, p in network.named_parameters():
+            q = converted.get_parameter(name)
+            error = float((q.grad - p.grad).abs().max())
+            assert error <= tolerance * float(p.grad.abs().max()), name
+            assert (error > 0) == (tolerance > 0 and p.ndim > 1) or p.ndim == 1, name  # a weight's gradient shows which way it came
+
+
+def test_other_gradient_dtypes_are_refused():
+    """One clear line, and the setting stays as it was."""
+    before = fused.gradient_dtype()
+    with pytest.raises(PlanError, match=r"found torch\.float16"):
+        fused.set_gradient_dtype(torch.float16)
+    assert fused.gradient_dtype() is before

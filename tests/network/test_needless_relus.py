@@ -109,6 +109,10 @@ def test_outputs_and_gradients_stay_the_same(inplace: bool, is_training: bool):
     with_relu = calibrated(seeded(Chain(inplace=inplace)), x, MODES)
     with_relu.relu1._is_needless = False
     assert _needless(fast) == {"relu1"}
+    y = torch.randn(1, 6, 2, 2)
+    assert fast.relu1(y).equal(y.relu())
+    with qz.use_mode(fast, "w4a4"):
+        assert fast.relu1(y) is y
     for network in (fast, with_relu):
         network.train(is_training)
     assert differing(outputs(fast, x), outputs(with_relu, x)) == []

@@ -119,6 +119,61 @@ def test_bfloat16_gradients_round_to_nearest_even():
         assert torch.equal(found.nan_to_num(7.0), (values * 1 + 0).bfloat16().nan_to_num(7.0)), name
 
 
+@pytest.mark.parametrize("bits", [1, 4])
+@pytest.mark.parametrize("has_borders", [False, True])
+def test_passes_in_one_are_those_one_by_one(bits: int, has_borders: bool):
+    """Codes beside a value are equal to its codes; gradients through window and norm agree to the rounding of float32."""
+    random = torch.Generator().manual_seed(bits)
+    sums, g = ((torch.randn(3, 20, 6, 5, generator=random) * f).contiguous(memory_format=torch.channels_last) for f in (30.0, 1.0))
+    sums, gamma = sums.round(), torch.randn(20, generator=random)  # some gains are negative: their windows turn round
+    gamma[7] = 0.0
+    borders = borders_of((6, 5), (3, 3), Geometry((1, 1), (1, 1), (1, 1), 1)) if has_borders else None
+    taps = torch.randint(-9, 10, (len(borders.valid), 20), generator=random).float() if borders else None
+    shift = None if taps is None else taps * 1.5
+    scales, norm = passes.Scales(0.1, torch.ones(20), None, 1.5 if borders else 0.0, taps), passes.NormState(gamma, gamma, None, None, 1e-5)
+    folded = passes.fold_batch(scales, norm, passes.statistics(sums, shift, borders), sums.numel() // 20, 0.1)
+    y, again, inverse = torch.empty_like(sums), torch.empty_like(sums), 0.7 * 2**bits
+    passes.epilogue(sums, folded, borders, y)
+    codes, _ = passes.epilogue_codes(sums, folded, borders, again, inverse, 0.5, bits)
+    assert torch.equal(y, again)
+    assert torch.equal(codes, passes.quantize(y, inverse, 0.5, bits)[0])
+    out, codes, _ = passes.relu_quantize(y, inverse, 0.5, bits)
+    assert torch.equal(out, y.relu())
+    assert torch.equal(codes, passes.quantize(y, inverse, 0.5, bits)[0])
+
+    opening = passes.Opening.of(inverse, 0.5, gamma.abs() + 0.5 if bits == 1 else (0.0, 15.0), 20)
+    g_y, by_step = passes.window(g, y, opening)
+    what = (scales, norm, folded.saved, shift, borders)
+    one_by_one = passes.norm_gradient(g_y, sums, *what, is_batch=True)
+    coded = passes.Coded(folded, opening)
+    found = passes.norm_gradient(g, sums, *what, is_batch=True, coded=coded)
+    assert abs(found.by_step - by_step) <= 1e-5 * float((g_y * y).abs().sum())
+    for name in ("coefficients", "gradients"):
+        expected = getattr(one_by_one, name)
+        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    expected = passes.norm_input(g_y, sums, one_by_one.coefficients, borders, torch.float32)
+    given = passes.norm_input(g, sums, found.coefficients, borders, torch.float32, coded)
+    torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_window_in_the_sums_opens_for_the_same_values(sign: float):
+    """Also on its very edges: an estimated step puts the largest value of a batch there."""
+    random = torch.Generator().manual_seed(3)
+    sums = torch.randint(-500, 500, (1, 1, 40, 40), generator=random).float()
+    m, t, inverse, zero = sign * 0.0123, 0.777, 3.3, 0.5
+    folded = passes.Folded(torch.tensor([m]), torch.tensor([[t]]), torch.ones(3, 1, dtype=torch.float64))
+    y, ones = torch.empty_like(sums), torch.ones_like(sums)
+    passes.epilogue(sums, folded, None, y)
+    only_g = torch.tensor([[1.0], [0.0], [0.0]])
+    for edge in sorted((y.flatten()[:40] * inverse + zero).tolist()):
+        opening = passes.Opening.of(inverse, zero, (min(edge, 1.0), max(edge, 1.0)), 1)
+        expected, _ = passes.window(ones, y, opening)
+        found = passes.norm_input(ones, sums, only_g, None, torch.float32, passes.Coded(folded, opening))
+        assert torch.equal(found > 0, expected > 0)
+        assert 0 < int((found > 0).sum()) < found.numel()
+
+
 def _all_passes(shape: tuple[int, int, int, int]) -> dict[str, Tensor]:
     """Return what every pass gives for random values of `shape`, by name."""
     random = torch.Generator().manual_seed(sum(shape))
@@ -142,10 +197,13 @@ def _all_passes(shape: tuple[int, int, int, int]) -> dict[str, Tensor]:
     half_width = values(torch.rand, (channels,)) + 0.1
     for shape_of_window in ((0.0, 15.0), half_width):
         for dtype in (torch.float32, torch.bfloat16):
-            grad, by_step = passes.window(g.to(dtype), x, 3.7, 7.5, shape_of_window)
-            label = f"window {type(shape_of_window).__name__} {dtype}"
-            found |= {label: grad, label + " step": torch.tensor(by_step, dtype=torch.float64)}
-    return found
+            opening = passes.Opening.of(3.7, 7.5, shape_of_window, channels)
+            for skip in (None, sums):
+                grad, by_step = passes.window(g.to(dtype), x, opening, skip)
+                label = f"window {type(shape_of_window).__name__} {dtype} {skip is None}"
+                found |= {label: grad, label + " step": torch.tensor(by_step, dtype=torch.float64)}
+    out, codes, _ = passes.relu_quantize(x, 3.7, 7.5, 4)
+    return found | {"relu": out, "relu codes": codes}
 
 
 def _norm_passes(sums: Tensor, g: Tensor, taps: Tensor, borders: Borders, gamma: Tensor) -> dict[str, Tensor]:
@@ -164,4 +222,15 @@ def _norm_passes(sums: Tensor, g: Tensor, taps: Tensor, borders: Borders, gamma:
         found |= {f"{label} parameters": gradient.gradients}
         for dtype in (torch.float32, torch.bfloat16):
             found[f"{label} input {dtype}"] = passes.norm_input(g, sums, gradient.coefficients, own_borders, dtype)
+        codes, _ = passes.epilogue_codes(sums, folded, own_borders, y, 0.3, 1.0, 2)
+        found |= {f"{label} codes": codes, f"{label} y of codes": y}
+        for shape in ((0.0, 3.0), gamma.abs() + 0.3):
+            coded = passes.Coded(folded, passes.Opening.of(0.3, 1.0, shape, len(gamma)))
+            for dtype in (torch.float32, torch.bfloat16):
+                g_codes = g.to(dtype)
+                what = (g_codes, sums, scales, norm, folded.saved, shift, own_borders)
+                gradient = passes.norm_gradient(*what, is_batch=True, coded=coded)
+                name = f"{label} {type(shape).__name__} {dtype}"
+                found |= {f"{name} coded coefficients": gradient.coefficients, f"{name} step": torch.tensor(gradient.by_step).double()}
+                found[f"{name} coded"] = passes.norm_input(g_codes, sums, gradient.coefficients, own_borders, dtype, coded)
     return found

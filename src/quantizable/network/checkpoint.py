@@ -145,7 +145,7 @@ def _convert(path: Path, summary: Mapping[str, Any], network: nn.Module) -> nn.M
     except (QuantizableError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its description of the network cannot be read ({error}); copy it again") from error
     known = {name for name, _ in network.named_modules()} | {ROOT}
-    pairs = (*structure.norms, *structure.shared_inputs, *structure.relus_read_by_layers_only)
+    pairs = (*structure.norms, *structure.shared_inputs, *structure.relus_read_by_layers_only, *structure.code_readers)
     named = {structure.first, structure.last, *chain.from_iterable(pairs)}
     if named - known:
         lacking = f"{type(network).__name__}, which has no {min(map(str, named - known))!r}"
@@ -179,7 +179,7 @@ def _structure(values: Mapping[str, Any]) -> Structure:
     def pairs(key: str) -> tuple[tuple[str, str], ...]:
         return tuple((str(a), str(b)) for a, b in values.get(key, ()))
 
-    kept = (pairs(key) for key in ("norms", "shared_inputs", "relus_read_by_layers_only", "idle"))
+    kept = (pairs(key) for key in ("norms", "shared_inputs", "relus_read_by_layers_only", "idle", "code_readers"))
     return Structure(str(values["first"]), str(values["last"]), *kept)
 
 

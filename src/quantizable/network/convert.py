@@ -15,7 +15,7 @@ from quantizable.errors import ConvertError, ModeError, PlanError, RangeError
 from quantizable.modes import Mode, parse_modes
 from quantizable.network.attention import ATTENTION, QuantizedAttention, QuantizedEncoder, QuantizedEncoderLayer
 from quantizable.network.choose import ROOT, Choice, check_patterns, choose, kind_in
-from quantizable.network.layers import Kind, QuantizedLayer, QuantizedReLU
+from quantizable.network.layers import Kind, QuantizedLayer, QuantizedReLU, takes_codes
 from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.plan import Plan, Structure
 from quantizable.network.quantizers import QUANTIZERS, ActivationQuantizer, WeightQuantizer
@@ -162,7 +162,7 @@ def _swap(network: nn.Module, choice: Choice, switch: Switch, plan: Plan) -> Non
         make_switchable(module, QuantizedAttention if kind is ATTENTION else QuantizedLayer, switch)
         layer: Any = module
         layer._layer_name, layer._kind, layer._bits, layer._norm = name, kind, {}, ()
-        layer._widths, layer._n_axes, layer._reads_relu = (), kind.weight(layer).ndim, False
+        layer._widths, layer._n_axes, layer._reads_relu, layer._next_quantizers = (), kind.weight(layer).ndim, False, ()
         try:
             layer.weight_quantizer = family.weight(kind.weight(layer), plan.channel_rms).train(layer.training)
         except RangeError as error:
@@ -176,7 +176,7 @@ def _swap(network: nn.Module, choice: Choice, switch: Switch, plan: Plan) -> Non
     for module in list(network.modules()):
         if type(module) is nn.ReLU and "forward" not in module.__dict__:
             make_switchable(module, QuantizedReLU, switch)
-            module._is_needless = False  # type: ignore[assignment]
+            module._is_needless, module._next_quantizers = False, ()  # type: ignore[assignment]
         elif isinstance(module, nn.TransformerEncoderLayer):
             make_switchable(module, QuantizedEncoderLayer, switch)
         elif isinstance(module, nn.TransformerEncoder):
@@ -231,6 +231,7 @@ def _join(network: nn.Module, structure: Structure) -> Structure:
         if name in layers and owner_name in layers and _can_share(layers[name], layers[owner_name]):
             layers[name].input_quantizers = layers[owner_name].input_quantizers
             shared.append((name, owner_name))
+    _link_makers(network, layers, structure)
     relus = tuple(_skip_relus(network, layers, structure))
     return replace(structure, norms=tuple(norms), shared_inputs=tuple(shared), relus_read_by_layers_only=relus)
 
@@ -249,6 +250,14 @@ def _skip_relus(network: nn.Module, layers: Mapping[str, QuantizedLayer], struct
             for name in names:
                 layers[name]._reads_relu = True
                 yield relu_name, name
+
+
+def _link_makers(network: nn.Module, layers: Mapping[str, QuantizedLayer], structure: Structure) -> None:
+    """Tell layers and ReLUs for which quantizers they may make codes."""
+    for maker_name, name in structure.code_readers:
+        maker: Any = layers.get(maker_name) or network.get_submodule(maker_name)
+        if name in layers and takes_codes(layers[name]) and isinstance(maker, QuantizedLayer | QuantizedReLU):
+            maker._next_quantizers = (layers[name].input_quantizers,)
 
 
 def _can_share(layer: QuantizedLayer, owner: QuantizedLayer) -> bool:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from quantizable.errors import PlanError
 from quantizable.network.convolution import EXACT, Geometry, Pair, borders_of, integer_sums, pack
+from quantizable.network.handover import Grid, HandedCodes, Window, empty_node, hand_over, handed_codes
 
 try:
     from quantizable.network import coding, passes
@@ -28,7 +29,6 @@ else:
     _has_native = True
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-Window = tuple[float, float] | Tensor
 _chosen_dtype: torch.dtype | None = None  # see set_gradient_dtype
 _LARGEST_TAPS = (EXACT - 1) // 510  # weights a window: above, sums could leave int32, and parts of them float32
 
@@ -76,17 +76,21 @@ def set_gradient_dtype(dtype: torch.dtype | None) -> None:
 
 def fits(x: Tensor, weight: Tensor, norm: BatchNorm | None) -> bool:
     """Return True where `fused_unit` takes these tensors: a 2-d convolution in float32 on the CPU, run eagerly."""
-    plain = (Tensor, nn.Parameter)
-    if type(x) not in plain or type(weight) not in plain or torch.compiler.is_compiling():
-        return False
-    if torch._C._are_functorch_transforms_active():  # vmap, grad: they need Functions of another form
-        return False
-    if x.ndim != 4 or weight.ndim != 4 or x.device.type != "cpu" or x.numel() == 0:
+    if not is_plain(x) or not is_plain(weight):
         return False
     if weight[0].numel() > _LARGEST_TAPS or isinstance(norm, nn.SyncBatchNorm):
         return False
-    tensors = (x, weight) if norm is None else (x, weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    tensors = () if norm is None else (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return all(tensor is None or tensor.dtype is torch.float32 for tensor in tensors)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Return True for what the passes take: (N, C, H, W), float32 on the CPU, not empty, no subclass, run eagerly."""
+    if type(x) not in (Tensor, nn.Parameter) or torch.compiler.is_compiling():
+        return False
+    if torch._C._are_functorch_transforms_active():  # vmap, grad: they need Functions of another form
+        return False
+    return x.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu" and x.numel() > 0
 
 
 def speeds_up(x: Tensor, weight: Tensor) -> bool:
@@ -116,6 +120,7 @@ def fused_unit(
     dilation: int | Pair = 1,
     groups: int = 1,
     dtype: torch.dtype | None = None,
+    next_grid: Grid | None = None,
 ) -> Tensor:
     """Return y = float32(A) m + t, float32 (N, out, H, W) channels last; all NaN where a value of `x` is.
 
@@ -132,13 +137,22 @@ def fused_unit(
         log_step: log d, float32 scalar. zero_point: z, a multiple of 1/2. activation_bits: a.
         window: of the gradient, in u = x/d + z: (low, high) where it is 1, or the half width (in,) of a triangle around 1/2.
         dtype: of the gradients' convolutions; None: `gradient_dtype()`.
+        next_grid: of the layer that will read y, which then carries its codes (handover.py); None where that is not known.
     """
     geometry = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
     gamma, beta = (None, None) if norm is None else (norm.weight, norm.bias)
     coded = coding.code_weight(weight, channel_range, all_bits)[weight_bits]
-    keeps = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, log_step, gamma, beta, bias))
-    unit = _Unit(coded, norm, geometry, zero_point, activation_bits, window, dtype or gradient_dtype(), keeps)
-    y: Tensor = _FusedUnit.apply(x, weight, log_step, gamma, beta, bias, unit)  # type: ignore[no-untyped-call]
+    codes = handed_codes(x, log_step)
+    source = x if codes is None or codes.node is None else codes.node
+    next_log_step = None if next_grid is None else next_grid.log_step
+    tensors = (source, weight, log_step, gamma, beta, bias, next_log_step)
+    keeps = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    grid = Grid(log_step, zero_point, activation_bits, window)
+    unit = _Unit(coded, norm, geometry, grid, codes, next_grid, dtype or gradient_dtype(), keeps)
+    y: Tensor
+    y, q, are_numbers, node = _FusedUnit.apply(*tensors, unit)  # type: ignore[no-untyped-call]
+    if next_grid is not None:
+        hand_over(y, next_grid, q, are_numbers, node)
     return y
 
 
@@ -165,9 +179,9 @@ class _Unit:
     coded: coding.CodedWeight
     norm: BatchNorm | None
     geometry: Geometry
-    zero_point: float
-    bits: int
-    window: Window
+    grid: Grid
+    codes: HandedCodes | None  # of the input, where its maker made them
+    next_grid: Grid | None
     dtype: torch.dtype
     keeps: bool  # True: a backward may follow
 
@@ -175,49 +189,86 @@ class _Unit:
 class _FusedUnit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, log_step: Tensor, gamma: Tensor | None, beta: Tensor | None, bias: Tensor | None,
-                unit: _Unit) -> Tensor:  # fmt: skip
-        x = x.contiguous(memory_format=torch.channels_last)
-        step = float(log_step.exp())
-        inverse = 1 / step  # the pass rounds it to float32: the same as dividing in float32
-        q, are_numbers = passes.quantize(x, inverse, unit.zero_point, unit.bits)
-        kernel = (weight.shape[2], weight.shape[3])
+                next_log_step: Tensor | None, unit: _Unit) -> tuple[Tensor, Tensor | None, bool, Tensor | None]:  # fmt: skip
+        grid, kernel = unit.grid, (weight.shape[2], weight.shape[3])
+        inverse = grid.inverse()
+        if unit.codes is None:
+            x = x.contiguous(memory_format=torch.channels_last)
+            q, are_numbers = passes.quantize(x, inverse, grid.zero_point, grid.bits)
+        else:
+            q, are_numbers = unit.codes.q, unit.codes.are_numbers
         sums = _exact_sums(q, unit.coded, kernel, unit.geometry)
-        borders = borders_of((x.shape[2], x.shape[3]), kernel, unit.geometry) if unit.zero_point else None
+        borders = borders_of((q.shape[2], q.shape[3]), kernel, unit.geometry) if grid.zero_point else None
         taps = None if borders is None else unit.coded.taps(borders)
-        shift = None if taps is None else taps * unit.zero_point
-        scales = passes.Scales(step, unit.coded.scale, bias, unit.zero_point, taps)
+        shift = None if taps is None else taps * grid.zero_point
+        scales = passes.Scales(float(log_step.exp()), unit.coded.scale, bias, grid.zero_point, taps)
         norm, is_batch = _norm_state(unit.norm, gamma, beta)
         folded = _fold_batch(sums, scales, norm, unit.norm, shift, borders) if is_batch else passes.fold_running(scales, norm)
         if not are_numbers:
             folded.offset.fill_(torch.nan)
         y = torch.empty_like(sums) if unit.keeps else sums
-        passes.epilogue(sums, folded, borders, y)
-        if unit.keeps:
-            ctx.save_for_backward(x, q, sums, folded.saved, shift)
-            ctx.unit, ctx.scales, ctx.norm, ctx.is_batch, ctx.borders, ctx.inverse = unit, scales, norm, is_batch, borders, inverse
-        return y
+        next_q, next_are_numbers, coded = _finish(sums, folded, borders, y, unit.next_grid)
+        ctx.set_materialize_grads(False)
+        if next_q is not None:
+            ctx.mark_non_differentiable(next_q)
+        if not unit.keeps:
+            return y, next_q, next_are_numbers, None
+        ctx.save_for_backward(x if unit.codes is None else None, q, sums, shift)
+        ctx.unit, ctx.scales, ctx.norm, ctx.is_batch, ctx.borders, ctx.inverse = unit, scales, norm, is_batch, borders, inverse
+        ctx.folded, ctx.coded = folded, coded
+        return y, next_q, next_are_numbers, None if coded is None else empty_node(y, unit.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, q, sums, saved, shift = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        by_value, by_codes = (None if g is None else g.contiguous(memory_format=torch.channels_last) for g in (grads[0], grads[3]))
+        if by_value is None and by_codes is None:
+            return (None,) * 8
+        x, q, sums, shift = ctx.saved_tensors
         unit: _Unit = ctx.unit
         needs_x, needs_weight, needs_step = ctx.needs_input_grad[:3]
-        g = grads[0].contiguous(memory_format=torch.channels_last)
-        gradient = passes.norm_gradient(g, sums, ctx.scales, ctx.norm, saved, shift, ctx.borders, is_batch=ctx.is_batch)
-        g_sums = passes.norm_input(g, sums, gradient.coefficients, ctx.borders, unit.dtype)
-        codes = passes.widen(q, unit.zero_point, unit.dtype) if needs_weight else torch.empty_like(q, dtype=unit.dtype)
-        needs = (needs_x or needs_step, needs_weight)
+        g, coded, by_next_step = _gradient_of_value(by_value, by_codes, sums, ctx.folded, ctx.coded, ctx.borders)
+        what = (g, sums, ctx.scales, ctx.norm, ctx.folded.saved, shift, ctx.borders)
+        gradient = passes.norm_gradient(*what, is_batch=ctx.is_batch, coded=coded)
+        g_sums = passes.norm_input(g, sums, gradient.coefficients, ctx.borders, unit.dtype, coded)
+        codes = passes.widen(q, unit.grid.zero_point, unit.dtype) if needs_weight else torch.empty_like(q, dtype=unit.dtype)
+        needs = (needs_x or (needs_step and unit.codes is None), needs_weight)
         g_codes, g_integers = _convolution_backward(g_sums, codes, unit.coded.wide.to(unit.dtype), unit.geometry, needs)
-        g_x = g_step = g_weight = None
-        if g_codes is not None:
-            g_codes = g_codes.contiguous(memory_format=torch.channels_last)
-            g_x, by_step = passes.window(g_codes, x, ctx.inverse, unit.zero_point, unit.window)
-            g_step = torch.full((), gradient.direct - by_step)
-        if g_integers is not None:
-            g_weight = passes.divide_rows(g_integers, unit.coded.scale, unit.coded.v8)
+        g_x, by_step = g_codes, 0.0
+        if g_codes is not None and unit.codes is None:
+            opening = unit.grid.opening(ctx.inverse, q.shape[1])
+            g_x, by_step = passes.window(g_codes.contiguous(memory_format=torch.channels_last), x, opening)
+        g_weight = None if g_integers is None else passes.divide_rows(g_integers, unit.coded.scale, unit.coded.v8)
         parameters = (part if needed else None for part, needed in zip(gradient.gradients, ctx.needs_input_grad[3:6], strict=True))
-        return (g_x, g_weight, g_step, *parameters, None)
+        g_step = torch.full((), gradient.direct - by_step)
+        g_next_step = None if ctx.coded is None else torch.full((), -gradient.by_step - by_next_step)
+        return (g_x, g_weight, g_step, *parameters, g_next_step, None)
+
+
+def _finish(sums: Tensor, folded: passes.Folded, borders: Any, y: Tensor, next_grid: Grid | None
+            ) -> tuple[Tensor | None, bool, passes.Coded | None]:  # fmt: skip
+    """Set y = A m + t; return its codes on the next grid, whether y is all numbers, and what their gradient needs."""
+    if next_grid is None:
+        passes.epilogue(sums, folded, borders, y)
+        return None, True, None
+    inverse = next_grid.inverse()
+    q, are_numbers = passes.epilogue_codes(sums, folded, borders, y, inverse, next_grid.zero_point, next_grid.bits)
+    return q, are_numbers, passes.Coded(folded, next_grid.opening(inverse, y.shape[1]))
+
+
+def _gradient_of_value(by_value: Tensor | None, by_codes: Tensor | None, sums: Tensor, folded: passes.Folded, coded: passes.Coded | None,
+                       borders: Any) -> tuple[Tensor, passes.Coded | None, float]:  # fmt: skip
+    """Return the gradient of y, or of its codes with what leads from there to y, and a sum for log d of the next grid."""
+    if by_codes is None:
+        assert by_value is not None
+        return by_value, None, 0.0
+    if by_value is None:
+        return by_codes, coded, 0.0
+    assert coded is not None
+    y = torch.empty_like(sums)  # read by others beside the layer it was coded for: both gradients meet at y
+    passes.epilogue(sums, folded, borders, y)
+    g, by_step = passes.window(by_codes, y, coded.opening)
+    return g.add_(by_value), None, by_step
 
 
 class _FloatConvolution(torch.autograd.Function):

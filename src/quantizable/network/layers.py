@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from quantizable.errors import CalibrationError
 from quantizable.network import fused
+from quantizable.network.handover import Grid, has_codes, relu_with_codes
 from quantizable.network.norms import BitSpecificNorm
 from quantizable.network.quantizers import ActivationQuantizer, Codes, WeightQuantizer
 from quantizable.network.quantizers.nested import NestedActivationQuantizer, NestedWeightQuantizer
@@ -52,6 +53,7 @@ class QuantizedLayer(Switchable):
     weight_quantizer: WeightQuantizer
     input_quantizers: nn.ModuleDict
     _reads_relu: bool  # True: the input is a ReLU's, which leaves the clipping at zero to the quantizer
+    _next_quantizers: tuple[nn.ModuleDict, ...]  # of the layer that reads the output, one or none; a tuple, so that it is no child
     _n_axes: int  # of the weight, and of a batch: an input with one less is a single image or vector
     bias: Tensor | None
 
@@ -77,7 +79,7 @@ class QuantizedLayer(Switchable):
         weight_bits, bits = self._bits[mode]
         quantizer, x = self.ready_input(x, mode)
         norm = self._norm[0].of(mode) if self._norm else None
-        y = self._fused(x.float(), quantizer, weight_bits, norm)
+        y = self._fused(x.float(), quantizer, mode, norm)
         if y is not None:
             return y
         codes: Codes = quantizer(x.float())
@@ -112,20 +114,22 @@ class QuantizedLayer(Switchable):
             _estimate(quantizer, source.float(), is_signed=is_signed)
         return quantizer, source
 
-    def _fused(self, x: Tensor, quantizer: ActivationQuantizer, weight_bits: int, norm: Norm | None) -> Tensor | None:
+    def _fused(self, x: Tensor, quantizer: ActivationQuantizer, mode: str, norm: Norm | None) -> Tensor | None:
         """Return the unit's output from fused.py, or None where that does not reach."""
         layer: Any = self
-        if type(quantizer) is not NestedActivationQuantizer or type(self.weight_quantizer) is not NestedWeightQuantizer:
+        if type(quantizer) is not NestedActivationQuantizer or torch.compiler.is_compiling() or not takes_codes(self):
             return None
-        if torch.compiler.is_compiling() or self._kind != _CONVOLUTION or isinstance(layer.padding, str) or not fused.is_available():
+        assert isinstance(self.weight_quantizer, NestedWeightQuantizer)
+        if not fused.is_available() or not fused.fits(x, layer.weight, norm):
             return None
-        if not fused.fits(x, layer.weight, norm) or x.shape[1] != layer.in_channels:  # torch's own words for the wrong number
+        if x.shape[1] != layer.in_channels:  # torch's own words for the wrong number
             return None
         return fused.fused_unit(
             x, layer.weight, layer.bias, norm,
-            channel_range=self.weight_quantizer.channel_range, weight_bits=weight_bits, all_bits=self._widths,
+            channel_range=self.weight_quantizer.channel_range, weight_bits=self._bits[mode][0], all_bits=self._widths,
             log_step=quantizer.log_step, zero_point=float(quantizer.zero_point), activation_bits=quantizer.bits,
-            window=quantizer.window, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups,
+            window=quantizer.window, next_grid=_next_grid(self._next_quantizers, mode, layer.out_channels),
+            stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups,
         )  # fmt: skip
 
 
@@ -136,15 +140,30 @@ class QuantizedReLU(Switchable):
     lowest threshold, and its estimate knows how far values lie below. What other readers get is unchanged.
     """
 
+    _next_quantizers: tuple[nn.ModuleDict, ...]  # as in QuantizedLayer
     _is_needless: bool  # True: only such quantizers read the output, so that in integer modes the input can stand for it
 
     def forward(self, input: Tensor) -> Tensor:
         """Return max(input, 0), shape and dtype of `input`; `input` itself where the readers clip."""
-        if self._switch.mode.is_float or torch.compiler.is_compiling() or input.is_inference():  # those count no versions
+        if self._switch.mode.is_float or torch.compiler.is_compiling():
             return super().forward(input)  # type: ignore[no-any-return]
-        out = F.relu(input)
+        if self._is_needless and not self._forward_hooks:  # a hook is a reader
+            return input
+        if torch.is_inference_mode_enabled() or input.is_inference():  # those tensors count no versions
+            return super().forward(input)  # type: ignore[no-any-return]
+        grid = _next_grid(self._next_quantizers, self._switch.mode.name, input.shape[1]) if fused.is_plain(input) else None
+        if grid is not None and fused.is_available() and not has_codes(input):
+            out = relu_with_codes(input, grid, fused.gradient_dtype())
+        else:
+            out = F.relu(input)
         setattr(out, _PRE_ACTIVATION, (input, input._version, out._version))
         return out
+
+
+def takes_codes(layer: QuantizedLayer) -> bool:
+    """Return True where the layer can compute from codes that were made for it."""
+    is_nested = type(layer.weight_quantizer) is NestedWeightQuantizer
+    return is_nested and layer._kind == _CONVOLUTION and not isinstance(layer.padding, str)
 
 
 def kind_of(module: nn.Module) -> Kind | str:
@@ -169,6 +188,16 @@ def multiply(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
 def _has_own(module: nn.Module, base: type, method: str) -> bool:
     """Return True where `module` or its class replaces a method of `base`, which then may compute something else."""
     return method in module.__dict__ or getattr(type(module), method, None) is not getattr(base, method, None)
+
+
+def _next_grid(quantizers: tuple[nn.ModuleDict, ...], mode: str, n_channels: int) -> Grid | None:
+    """Return the grid of the layer that will read an output, None where there is none or it has no step yet."""
+    if torch.is_inference_mode_enabled():  # codes are told from old ones by versions, which are not counted then
+        return None
+    for quantizer in (of_modes[mode] for of_modes in quantizers if mode in of_modes):
+        if type(quantizer) is NestedActivationQuantizer and quantizer.is_ready and quantizer.n_channels == n_channels:
+            return Grid(quantizer.log_step, float(quantizer.zero_point), quantizer.bits, quantizer.window)
+    return None
 
 
 def _before_relu(x: Tensor) -> Tensor | None:

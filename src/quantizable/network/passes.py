@@ -50,6 +50,34 @@ class NormGradient(NamedTuple):
     coefficients: Tensor
     gradients: Tensor
     direct: float  # gradient of log d that does not go through A
+    by_step: float  # sum of (gradient of y) y where g is that of codes, else 0
+
+
+class Opening(NamedTuple):
+    """Where the gradient of codes passes to their value x, in u = x inverse + z.
+
+    peak: float32 (channels,), 1 / half width of a triangle around 1/2; None: a box, 1 for low <= u <= high.
+    """
+
+    inverse: float
+    zero_point: float
+    low: float
+    high: float
+    peak: Tensor | None
+
+    @classmethod
+    def of(cls, inverse: float, zero_point: float, shape: tuple[float, float] | Tensor, channels: int) -> Opening:
+        """Return the opening of this shape: (low, high) of the box, or the triangle's half width, (channels,) or (1,)."""
+        if not isinstance(shape, Tensor):
+            return cls(inverse, zero_point, *shape, None)
+        return cls(inverse, zero_point, 0.0, 0.0, shape.reciprocal().expand(channels).contiguous())
+
+
+class Coded(NamedTuple):
+    """y = A m + t and the opening of the codes of y."""
+
+    folded: Folded
+    opening: Opening
 
 
 def quantize(x: Tensor, inverse: float, zero_point: float, bits: int) -> tuple[Tensor, bool]:
@@ -57,6 +85,14 @@ def quantize(x: Tensor, inverse: float, zero_point: float, bits: int) -> tuple[T
     q = torch.empty_like(x, dtype=torch.uint8)
     are_numbers = _native.unit_quantize(*_rows(x), _at(x, torch.float32), inverse, zero_point, 2.0**bits - 1, q.data_ptr())
     return q, are_numbers
+
+
+def relu_quantize(x: Tensor, inverse: float, zero_point: float, bits: int) -> tuple[Tensor, Tensor, bool]:
+    """Return max(x, 0), float32, and what `quantize` returns."""
+    out, q = torch.empty_like(x), torch.empty_like(x, dtype=torch.uint8)
+    grid = (inverse, zero_point, 2.0**bits - 1)
+    are_numbers = _native.unit_relu_quantize(*_rows(x), _at(x, torch.float32), *grid, out.data_ptr(), q.data_ptr())
+    return out, q, are_numbers
 
 
 def widen(q: Tensor, zero_point: float, dtype: torch.dtype) -> Tensor:
@@ -95,9 +131,17 @@ def statistics(sums: Tensor, shift: Tensor | None, borders: Borders | None) -> T
 
 def epilogue(sums: Tensor, folded: Folded, borders: Borders | None, out: Tensor) -> None:
     """Set out = A m + t; `out` may be `sums`."""
-    m, t = _vector_at(folded.multiplier, torch.float32), _vector_at(folded.offset, torch.float32)
-    at = (_at(sums, torch.float32), m, t, *_borders_at(borders, sums))
+    at = (_at(sums, torch.float32), *_epilogue_at(folded), *_borders_at(borders, sums))
     _native.unit_epilogue(*_rows(sums), *at, _at(out, torch.float32))
+
+
+def epilogue_codes(sums: Tensor, folded: Folded, borders: Borders | None, out: Tensor, inverse: float, zero_point: float, bits: int
+                   ) -> tuple[Tensor, bool]:  # fmt: skip
+    """Do what `epilogue` does, and return what `quantize` would return for `out`."""
+    q = torch.empty_like(sums, dtype=torch.uint8)
+    at = (_at(sums, torch.float32), *_epilogue_at(folded), *_borders_at(borders, sums))
+    grid = (inverse, zero_point, 2.0**bits - 1)
+    return q, _native.unit_epilogue_codes(*_rows(sums), *at, *grid, _at(out, torch.float32), q.data_ptr())
 
 
 def fold_batch(scales: Scales, norm: NormState, total: Tensor, count: int, momentum: float) -> Folded:
@@ -116,12 +160,22 @@ def fold_running(scales: Scales, norm: NormState) -> Folded:
 
 
 def norm_gradient(g: Tensor, sums: Tensor, scales: Scales, norm: NormState, saved: Tensor, shift: Tensor | None,
-                  borders: Borders | None, *, is_batch: bool) -> NormGradient:  # fmt: skip
-    """Return what the gradient g of y becomes, for the norm's parameters and as coefficients for `norm_input`."""
-    channels = sums.shape[1]
-    total = torch.empty((2, channels), dtype=torch.float64)
-    at = (_at(g, torch.float32), _at(sums, torch.float32), _vector_at(shift, torch.float32), *_borders_at(borders, sums))
-    _native.unit_norm_sums(*_rows(sums), *at, total.data_ptr())
+                  borders: Borders | None, *, is_batch: bool, coded: Coded | None = None) -> NormGradient:  # fmt: skip
+    """Return what the gradient g of y becomes, for the norm's parameters and as coefficients for `norm_input`.
+
+    With `coded`, g is the gradient of the codes of y, bfloat16 or float32.
+    """
+    rows, channels, threads = _rows(sums)
+    by_step = 0.0
+    behind = (_vector_at(shift, torch.float32), *_borders_at(borders, sums))
+    if coded is None:
+        total = torch.empty((2, channels), dtype=torch.float64)
+        _native.unit_norm_sums(rows, channels, threads, _at(g, torch.float32), _at(sums, torch.float32), *behind, total.data_ptr())
+    else:
+        total = torch.empty((3, channels), dtype=torch.float64)
+        at = (_at(g, g.dtype), g.dtype is torch.bfloat16, _at(sums, torch.float32), *_coded_at(coded))
+        _native.unit_coded_sums(rows, channels, threads, *at, *behind, total.data_ptr())
+        by_step = float(total[2].sum())
     coefficients, gradients = torch.empty((2 + _n_classes(scales), channels)), torch.empty((3, channels))
     what = (_scales_at(scales), _norm_at(norm), saved.data_ptr(), total.data_ptr())
     out = (coefficients.data_ptr(), gradients.data_ptr())
@@ -129,30 +183,36 @@ def norm_gradient(g: Tensor, sums: Tensor, scales: Scales, norm: NormState, save
         direct = _native.unit_norm_gradient_batch(*what, sums.numel() // channels, *out)
     else:
         direct = _native.unit_norm_gradient_running(*what, *out)
-    return NormGradient(coefficients, gradients, direct)
+    return NormGradient(coefficients, gradients, direct, by_step)
 
 
-def norm_input(g: Tensor, sums: Tensor, coefficients: Tensor, borders: Borders | None, dtype: torch.dtype) -> Tensor:
-    """Return the gradient of A, in `dtype` (bfloat16 or float32)."""
+def norm_input(g: Tensor, sums: Tensor, coefficients: Tensor, borders: Borders | None, dtype: torch.dtype, coded: Coded | None = None
+               ) -> Tensor:  # fmt: skip
+    """Return the gradient of A, in `dtype` (bfloat16 or float32); with `coded`, g has that dtype too."""
     out = torch.empty_like(sums, dtype=dtype)
     by_g = _vector_at(coefficients, torch.float32)
     row = 4 * sums.shape[1]
-    at = (_at(g, torch.float32), _at(sums, torch.float32), by_g, by_g + row, by_g + 2 * row, *_borders_at(borders, sums))
-    _native.unit_norm_input(*_rows(sums), *at, _at(out, dtype), dtype is torch.bfloat16)
+    behind = (by_g, by_g + row, by_g + 2 * row, *_borders_at(borders, sums))
+    is_bf16 = dtype is torch.bfloat16
+    rows, channels, threads = _rows(sums)
+    if coded is None:
+        _native.unit_norm_input(rows, channels, threads, _at(g, torch.float32), _at(sums, torch.float32), *behind, _at(out, dtype), is_bf16)
+    else:
+        at = (_at(g, dtype), is_bf16, _at(sums, torch.float32), *_coded_at(coded))
+        _native.unit_coded_input(rows, channels, threads, *at, *behind, _at(out, dtype))
     return out
 
 
-def window(g: Tensor, x: Tensor, inverse: float, zero_point: float, shape: tuple[float, float] | Tensor) -> tuple[Tensor, float]:
+def window(g: Tensor, x: Tensor, opening: Opening, skip: Tensor | None = None) -> tuple[Tensor, float]:
     """Return (gradient of x, sum of w(u) g (u - z)) with u = x inverse + z.
 
-    g: bfloat16 or float32. shape: (low, high) of the box, or the triangle's half width (channels,).
+    g: bfloat16 or float32. skip: float32 gradient of max(x, 0), which is added.
     """
     out = torch.empty_like(x)
-    low, high = (0.0, 0.0) if isinstance(shape, Tensor) else shape
-    peak = shape.reciprocal().expand(x.shape[1]).contiguous() if isinstance(shape, Tensor) else None
     rows, channels, threads = _rows(x)
-    at = (_at(g, g.dtype), g.dtype is torch.bfloat16, _at(x, torch.float32), inverse, zero_point, low, high)
-    total = _native.unit_window(rows, channels, threads, *at, _vector_at(peak, torch.float32), out.data_ptr())
+    beside = 0 if skip is None else _at(skip, torch.float32)
+    at = (_at(g, g.dtype), g.dtype is torch.bfloat16, _at(x, torch.float32), _opening_at(opening), beside)
+    total = _native.unit_window(rows, channels, threads, *at, out.data_ptr())
     return out, total
 
 
@@ -211,6 +271,19 @@ def _borders_at(borders: Borders | None, sums: Tensor) -> tuple[int, int]:
         return 0, 1
     assert borders.class_of.numel() == sums.shape[2] * sums.shape[3]
     return borders.class_of.data_ptr(), borders.class_of.numel()
+
+
+def _epilogue_at(folded: Folded) -> tuple[int, int]:
+    return _vector_at(folded.multiplier, torch.float32), _vector_at(folded.offset, torch.float32)
+
+
+def _opening_at(opening: Opening) -> tuple[float, float, float, float, int]:
+    inverse, zero_point, low, high, peak = opening
+    return inverse, zero_point, low, high, _vector_at(peak, torch.float32)
+
+
+def _coded_at(coded: Coded) -> tuple[tuple[int, int], tuple[float, float, float, float, int]]:
+    return _epilogue_at(coded.folded), _opening_at(coded.opening)
 
 
 def _n_classes(scales: Scales) -> int:

@@ -89,6 +89,8 @@ class Structure:
     relus_read_by_layers_only: pairs (ReLU, layer), all layers that read a ReLU's output where nothing else reads it and they read
         nothing else: their codes clip at zero themselves.
     idle: pairs (layer, why) for layers that the pass did not call, or whose weight it read without calling them: they stay float.
+    code_readers: pairs (layer or ReLU, layer): the second reads what the first makes, through its norm and a ReLU behind, perhaps
+        beside others. A hint for speed: the first then makes the codes of the second. Nothing else depends on it.
     """
 
     first: str | None = None
@@ -97,6 +99,7 @@ class Structure:
     shared_inputs: tuple[tuple[str, str], ...] = field(default=())
     relus_read_by_layers_only: tuple[tuple[str, str], ...] = field(default=())
     idle: tuple[tuple[str, str], ...] = field(default=())
+    code_readers: tuple[tuple[str, str], ...] = field(default=())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

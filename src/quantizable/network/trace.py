@@ -49,13 +49,16 @@ def trace(
             hook.remove()
     calls = [call for call in watch.calls if call.name in layers]
     order = [call.name for call in watch.calls if call.name in layers or call.name in kept]
+    pairs = tuple(_pairs(watch, layers, norms))
+    needless = tuple(_read_by_layers(watch, layers, relus))
     return Structure(
         first=order[0] if order else None,
         last=order[-1] if order else None,
-        norms=tuple(_pairs(watch, layers, norms)),
+        norms=pairs,
         shared_inputs=tuple(_shared(calls)),
-        relus_read_by_layers_only=tuple(_read_by_layers(watch, layers, relus)),
+        relus_read_by_layers_only=needless,
         idle=tuple(_idle(watch, layers)),
+        code_readers=tuple(_code_readers(watch, layers, {norm: layer for layer, norm in pairs}, relus, {relu for relu, _ in needless})),
     )
 
 
@@ -153,6 +156,28 @@ def _read_by_layers(watch: _Watch, layers: Mapping[str, nn.Module], relus: Mappi
         else:
             others.add(call.name)
     yield from ((relu, name) for relu, names in found.items() if relu not in others for name in sorted(names))
+
+
+def _code_readers(
+    watch: _Watch, layers: Mapping[str, nn.Module], layer_of: Mapping[str, str], relus: Mapping[str, nn.Module], needless: set[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield (maker, layer): the layer or ReLU that made what another layer reads, and the first of these readers."""
+    makers: dict[tuple[int, int], str] = {}
+    found: set[str] = set()
+    for call in watch.calls:
+        is_in_place = call.source is call.out
+        read = (id(call.source), call.version - is_in_place)
+        made = (id(call.out), call.version if is_in_place else 0)
+        maker = makers.get(read)
+        if call.name in layers:
+            if maker is not None and maker not in found:
+                found.add(maker)
+                yield maker, call.name
+            makers[made] = call.name
+        elif call.name in relus:
+            makers[made] = maker if maker is not None and call.name in needless else call.name
+        elif call.name in layer_of:
+            makers[made] = layer_of[call.name]
 
 
 def _shared(calls: Iterable[_Call]) -> Iterator[tuple[str, str]]:
