@@ -11,7 +11,9 @@ from nets import calibrated, differing, images, outputs, seeded
 from torch import Tensor, nn
 
 import quantizable as qz
+from quantizable.errors import RangeError
 from quantizable.network import conversion_of, fused, handover, set_gradient_dtype
+from quantizable.network.handover import Grid
 
 MODES = ("fp32", "w8a8", "w4a4", "w1a1")
 pytestmark = pytest.mark.skipif(not fused.is_available(), reason=f"fused unit: {fused.why_not()}")
@@ -215,3 +217,11 @@ def test_copies_and_views_hold_on_to_their_own_quantizers():
     for network in (copy.deepcopy(linked), qz.at(linked, 4)):
         assert network.first[0]._next_quantizers[0] is network.second[0].input_quantizers
         assert network.first[0]._next_quantizers[0] is not linked.second[0].input_quantizers
+
+
+def test_a_step_that_left_its_range_is_an_error() -> None:
+    """A diverged step is told as such, not as a division by zero."""
+    for log_step in (-200.0, 200.0, float("nan")):
+        grid = Grid(torch.tensor(log_step), 0.0, 4, (0.0, 15.0))
+        with pytest.raises(RangeError, match="activation step"):
+            grid.inverse()

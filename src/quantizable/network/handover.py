@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from quantizable.errors import RangeError
+from quantizable.network.quantizers.estimate import LARGEST_STEP, LEAST_STEP
+
 with suppress(ImportError):  # built without the compiled part: nothing here is called then
     from quantizable.network import passes
 
@@ -35,8 +38,15 @@ class Grid:
     window: Window
 
     def inverse(self) -> float:
-        """Return 1 / d; a pass rounds it to float32, which is the same as dividing in float32."""
-        return 1 / float(self.log_step.exp())
+        """Return 1 / d; a pass rounds it to float32, which is the same as dividing in float32.
+
+        Raises:
+            RangeError: d left 2^-30 to 2^30, as it does when training diverges.
+        """
+        step = float(self.log_step.exp())
+        if not LEAST_STEP <= step <= LARGEST_STEP:
+            raise RangeError(f"activation step: must be 2^-30 to 2^30, found {step}; training diverged, lower its rates or clip gradients")
+        return 1 / step
 
     def opening(self, inverse: float, channels: int) -> passes.Opening:
         """Return the window as the passes take it."""
