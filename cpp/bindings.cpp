@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "cpu.hpp"
+#include "engine/bindings.hpp"
 #include "training/bindings.hpp"
 
 namespace nb = nanobind;
@@ -35,4 +36,5 @@ NB_MODULE(_native, m) {
     m.def("cpu_features", &cpu_features,
           "Return which instruction sets the CPU has and the operating system saves; all False where nothing is known.");
     qz::training::bind(m);
+    qz::engine::bind(m);
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quantizable.artifact import open_artifact as open_artifact
     from quantizable.artifact import save_artifact as save_artifact
+    from quantizable.engine import Session as Session
     from quantizable.freeze import freeze as freeze  # type: ignore[no-redef]  # also a module
     from quantizable.modes import Mode as Mode
     from quantizable.modes import parse_mode as parse_mode
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _ROOMS: dict[str, tuple[str, ...]] = {
     "artifact": ("open_artifact", "save_artifact"),
+    "engine": ("Session",),
     "freeze": ("freeze",),
     "modes": ("Mode", "parse_mode", "parse_modes"),
     "network": (

@@ -1,6 +1,9 @@
 """The compiled part of quantizable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy
+import numpy.typing
 
 
 def cpu_features() -> dict[str, bool]:
@@ -57,3 +60,32 @@ def unit_fold_running(unit: tuple[int, int, float, int, int, float, int], norm: 
 def unit_norm_gradient_batch(unit: tuple[int, int, float, int, int, float, int], norm: tuple[int, int, int, int, float], saved: int, total: int, count: float, coefficients: int, gradients: int) -> float: ...
 
 def unit_norm_gradient_running(unit: tuple[int, int, float, int, int, float, int], norm: tuple[int, int, int, int, float], saved: int, total: int, coefficients: int, gradients: int) -> float: ...
+
+def engine_kernels() -> list[tuple[str, str, str, str, bool]]:
+    """
+    Return (name, operation, operands, set, whether this CPU runs it) of every kernel, the fastest set first.
+    """
+
+def engine_packed_bytes(kernel: str, shape: tuple[int, int, int, int, int]) -> int:
+    """
+    Return the size of a layer's weights as a kernel wants them; shape: out, in / groups, kernel height, width, groups.
+    """
+
+def engine_pack(kernel: str, shape: tuple[int, int, int, int, int], weight: int, packed: int) -> None:
+    """
+    Lay out the weights at one address for a kernel at another; int16 for u8 kernels, else float32.
+    """
+
+class EngineProgram:
+    """Steps that run one after another."""
+
+    def __init__(self, threads: int, scratch: int, scratch_bytes: int) -> None: ...
+
+    def add(self, kernel: str, items: int, integers: Mapping[str, Sequence[int]], numbers: Mapping[str, float]) -> None:
+        """Append a step."""
+
+    def run(self, arena: numpy.typing.NDArray[numpy.uint8], input: numpy.typing.NDArray[numpy.generic], output: numpy.typing.NDArray[numpy.float32]) -> None:
+        """Run all steps without the interpreter lock."""
+
+    def last_ns(self) -> list[int]:
+        """Return the time of each step in the last run, in nanoseconds."""

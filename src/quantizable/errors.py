@@ -64,3 +64,7 @@ class GraphError(QuantizableError, ValueError):
 
 class FreezeError(QuantizableError, TypeError):
     """A network does something that an IntegerModel has no operation for."""
+
+
+class EngineError(QuantizableError, RuntimeError):
+    """A session cannot do what is asked: a kernel set that is not there, an input of another shape or dtype, a mode not prepared."""
