@@ -64,7 +64,9 @@ def main() -> int:
     append_record(args.out, {"kind": "benchmark", **provenance(), "clock": args.clock, "unit": fused.why_not() or "fused"})
     for row in rows:
         append_record(args.out, row)
-    append_record(args.out, {"kind": "claim", "title": "Cost of a multi-mode training step", "claim": claim + ".", "compared": COMPARED})
+    append_record(
+        args.out, {"kind": "claim", "title": "Cost of a multi-mode training step", "claim": f"{case}: {claim}.", "compared": COMPARED}
+    )
     for variant, ms in medians.items():
         print(f"{_name(variant, len(modes)):28} {ms:9.1f} ms {medians[OURS] / ms:6.3f}")
     print(f"{case}: {claim}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from quantizable.report.accuracy import LONE, lone_recipes
 from quantizable.report.claim import Claim
-from quantizable.report.pictures import COLOURS, INK, Picture, colour, label_ends, marker, picture
+from quantizable.report.pictures import COLOURS, INK, PAPER, Picture, colour, label_ends, marker, picture
 from quantizable.report.runs import Run, modes_in_order, modes_of
-from quantizable.report.timings import written_ms
+from quantizable.report.timings import Timing, written_ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,27 +65,34 @@ def cost_picture(claim: Claim) -> Picture | None:
 
 
 def times_picture(claim: Claim) -> Picture:
-    """Return every repetition as a dot and the median as a bar, a row a case and variant."""
+    """Return every repetition as a dot and the median as a bar: a row a variant, under the name of its case."""
     timings = claim.timings
-    names = [", ".join(filter(None, (timing.case, timing.variant))) for timing in timings]
     variants = list(dict.fromkeys(timing.variant for timing in timings))
+    rows: list[Timing | str] = []  # a name of a case stands above its variants
+    for case in dict.fromkeys(timing.case for timing in timings):
+        rows += [case] * bool(case) + [timing for timing in timings if timing.case == case]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for place, timing in enumerate(timings):
+        for place, timing in enumerate(rows):
+            if isinstance(timing, str):
+                box = {"facecolor": PAPER, "edgecolor": "none", "pad": 2}
+                axes.annotate(timing, (0.01, place), xycoords=("figure fraction", "data"), va="center", fontsize=8, bbox=box)
+                continue
             own = colour(variants.index(timing.variant))
             axes.plot(timing.ms, [place] * len(timing.ms), "o", color=own, alpha=0.35, markersize=4, markeredgewidth=0)
             axes.plot([timing.median_ms], [place], "|", color=INK, markersize=14, markeredgewidth=2)
             axes.annotate(f"{written_ms(timing.median_ms)}", (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
-        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_yticks(range(len(rows)), ["" if isinstance(row, str) else row.variant for row in rows], fontsize=8)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_xlim(left=0)
         axes.set_xlabel("ms: every repetition, and the median")
 
-    alt = "Median ms: " + ", ".join(f"{name} {written_ms(timing.median_ms)}" for name, timing in zip(names, timings, strict=True))
-    return picture("times", alt, height_px=26 * len(names) + 60, draw=draw)
+    named = [(", ".join(filter(None, (timing.case, timing.variant))), written_ms(timing.median_ms)) for timing in timings]
+    alt = "Median ms: " + ", ".join(f"{name} {ms}" for name, ms in named)
+    return picture("times", alt, height_px=26 * len(rows) + 60, draw=draw)
 
 
 def _panels(claim: Claim) -> list[tuple[str, list[Run]]]:
